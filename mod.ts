@@ -1,0 +1,24 @@
+/**
+ * Ringlet lends your buffers to the Linux kernel and never loses one: zero-copy TCP and UDP for Deno.
+ *
+ * @module
+ */
+export type { InternetAddress, UnixAddress } from "./ffi/address.ts";
+export type { ArenaStats, LeaseOptions } from "./net/arena.ts";
+export type { ListenOptions, UdpOptions } from "./net/bind.ts";
+export type { ConnectOptions } from "./net/connect.ts";
+export type { EngineName } from "./net/engine.ts";
+export { RingletError, type RingletErrorCode, type RingletErrorDetails } from "./net/errors.ts";
+export type { FlowOptions } from "./net/flow.ts";
+export type { Capabilities, EngineChoice, Io } from "./net/io.ts";
+export type { Lease, LeaseState } from "./net/lease.ts";
+export { open, type OpenOptions } from "./net/open.ts";
+export type { BindOptions, SocketOptions, TcpSocketOptions, UdpSocketOptions } from "./net/options.ts";
+export type { Receipt, Release } from "./net/receipt.ts";
+export type { SendData, SendOptions } from "./net/send_turns.ts";
+export type { ReapHandler, SendEvent } from "./net/sends.ts";
+export type { CloseOptions, Socket } from "./net/socket.ts";
+export type { SendStats, SocketStats, Stats } from "./net/stats.ts";
+export type { TcpConn, TcpListener, WaitOptions } from "./net/tcp.ts";
+export type { Datagram, DatagramOptions, MulticastOptions, UdpSocket } from "./net/udp.ts";
+export type { ZeroCopyMode, ZeroCopyStats } from "./net/zerocopy_policy.ts";

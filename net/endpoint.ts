@@ -1,0 +1,396 @@
+/**
+ * A socket as the engines see it: a descriptor, its place in the core, its queue of sends and its end.
+ *
+ * @module
+ */
+import { C } from "../ffi/abi.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import { decodeAddress, type InternetAddress, type UnixAddress } from "../ffi/address.ts";
+import { type Handle, type SocketStats as CoreSocketStats, handleGeneration, handleSlot, layout, makeHandle } from "../wasm/mod.ts";
+import { foreign, tableFull } from "./arena.ts";
+import { closedError, RingletError, systemError } from "./errors.ts";
+import type { Hub } from "./hub.ts";
+import { Lease } from "./lease.ts";
+import type { Received, Target } from "./engine.ts";
+import type { Receipt } from "./receipt.ts";
+import { PromisedSend, type SendFailure, type SendOwner } from "./sends.ts";
+import { addressText } from "./text.ts";
+import { Waiters } from "./waiters.ts";
+import type { ZeroCopyPolicy } from "./zerocopy_policy.ts";
+
+/** How long the kernel gets to answer when its loans were taken back. */
+const WITHDRAW_MS = 100;
+
+const { FAULT, SEND_FLAG, SOCKET_KIND } = layout;
+
+/** A part of a send. */
+export interface Part {
+  readonly lease: Lease;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** The destination of a datagram, as words of a `struct sockaddr`. */
+export interface Name {
+  readonly words: Uint32Array;
+  readonly byteLength: number;
+}
+
+/** What a socket is made from. */
+export interface EndpointInit {
+  readonly hub: Hub;
+  readonly fd: number;
+  readonly family: number;
+  readonly stream: boolean;
+  readonly policy: ZeroCopyPolicy;
+  readonly maxInFlightBytes: number;
+}
+
+/** See the module. */
+export class Endpoint {
+  readonly hub: Hub;
+  readonly fd: number;
+  readonly family: number;
+  readonly stream: boolean;
+  readonly policy: ZeroCopyPolicy;
+  /** Place in the core's socket table. */
+  readonly slot: number;
+  readonly generation: number;
+  /** Set by the engine: the kernel sends notifications for this socket. */
+  zeroCopy = false;
+  /** Set by the hub: waits for `submit`. */
+  dirty = false;
+  /** The engine's own note about this socket. */
+  watchKey = 0;
+  /** Receives that wait for data. */
+  readonly readers = new Waiters<Target, Received>();
+  /** Accepts that wait for a connection. */
+  readonly acceptors = new Waiters<void, number>();
+  /** Connects that wait for an answer. */
+  readonly connectors = new Waiters<void, true>();
+  /** Called whenever a send ends. */
+  readonly #onEnd = new Set<() => void>();
+  remote: InternetAddress | UnixAddress | undefined;
+  #inFlight = 0;
+  #ref = true;
+  #pending = 0;
+  #writable = true;
+  #closing: Promise<void> | undefined;
+  #lastCounters: CoreSocketStats | undefined;
+  /** Aborted when a close stops being patient. */
+  readonly #deadline = new AbortController();
+  /** The program wants the connection gone, whatever is in flight. */
+  #reset = false;
+
+  /** Takes over `init.fd`: it is closed when this throws. */
+  constructor(init: EndpointInit) {
+    this.hub = init.hub;
+    this.fd = init.fd;
+    this.family = init.family;
+    this.stream = init.stream;
+    this.policy = init.policy;
+    const { raw, u32, out } = this.hub.core;
+    this.slot = raw.socket_new(init.stream ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM, init.maxInFlightBytes);
+    if (this.slot < 0) {
+      this.hub.system.libc.call.close(this.fd);
+      throw tableFull("maxSockets");
+    }
+    this.generation = u32[out];
+    try {
+      this.hub.engine.attach(this);
+    } catch (error) {
+      raw.socket_free(this.slot, this.generation);
+      this.hub.system.libc.call.close(this.fd);
+      throw error;
+    }
+    this.hub.endpoints.add(this);
+  }
+
+  /** `what` names the kind of socket in the error. */
+  requireOpen(what = "socket"): void {
+    if (this.#closing !== undefined) throw closedError(what);
+  }
+
+  get closing(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  // Sends
+
+  /** Prepares one send of one part; answers its number, or a negative status of the core when a table is full. */
+  enqueueOne(part: Part, name: Name | undefined, owner: SendOwner | PromisedSend, zeroCopy: boolean): number {
+    const { raw, u32, out } = this.hub.core;
+    const { lease } = part;
+    const slot = raw.send_one(
+      this.slot,
+      this.generation,
+      zeroCopy ? SEND_FLAG.ZERO_COPY : 0,
+      name === undefined ? 0 : name.byteLength,
+      lease.slot,
+      lease.generation,
+      part.offset,
+      part.byteLength,
+    );
+    if (slot < 0) return this.#refusal(slot, lease);
+    const generation = u32[out];
+    if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
+    this.hub.own(slot, this, owner);
+    return makeHandle(slot, generation);
+  }
+
+  /** The same for any number of parts, none included. */
+  enqueue(parts: readonly Part[], name: Name | undefined, owner: SendOwner, zeroCopy: boolean): number {
+    if (parts.length === 1) return this.enqueueOne(parts[0], name, owner, zeroCopy);
+    const { raw, u32, out } = this.hub.core;
+    const flags = zeroCopy ? SEND_FLAG.ZERO_COPY : 0;
+    const slot = raw.send_new(this.slot, this.generation, flags, name?.byteLength ?? 0);
+    if (slot < 0) return this.#refusal(slot);
+    const generation = u32[out];
+    if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
+    for (const { lease, offset, byteLength } of parts) {
+      const status = raw.send_lease(slot, generation, lease.slot, lease.generation, offset, byteLength);
+      if (status < 0) {
+        raw.send_drop(slot, generation);
+        return this.#refusal(status, lease);
+      }
+    }
+    raw.send_queue(slot, generation);
+    this.hub.own(slot, this, owner);
+    return makeHandle(slot, generation);
+  }
+
+  /** What the core's refusal means: "no record is free" is an answer, everything else an error. */
+  #refusal(status: number, lease?: Lease): number {
+    if (status === FAULT.NO_SLOT) return status;
+    if (lease !== undefined && (status === FAULT.STALE || status === FAULT.NOT_HELD)) throw lease.notHeld("send");
+    throw new RingletError("ERR_OUT_OF_RANGE", `Cannot send: the parts do not fit into one send (status ${status})`);
+  }
+
+  /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
+  send(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
+    let bytes = 0;
+    for (const part of parts) bytes += part.byteLength;
+    const owner = new PromisedSend(this, bytes);
+    const zeroCopy = this.asksZeroCopy(bytes);
+    const attempt = (): true | undefined => {
+      this.requireWritable();
+      const id = this.enqueue(parts, name, owner, zeroCopy);
+      if (id < 0) return undefined;
+      if (signal !== undefined) owner.abortWith(signal, id);
+      this.hub.schedule();
+      return true;
+    };
+    try {
+      if (this.hub.recordWaiters.size === 0 && attempt()) return owner.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.hub.recordWaiters.wait(attempt, signal).then(() => owner.promise);
+  }
+
+  /** Whether a send of so many bytes asks for zero-copy. */
+  asksZeroCopy(bytes: number): boolean {
+    return this.zeroCopy && this.policy.wants(bytes);
+  }
+
+  /** Checks what a program passes as a lease and its range. */
+  part(lease: Lease, offset: number, byteLength: number): Part {
+    if (lease.arena !== this.hub.arena) throw foreign();
+    return { lease, offset, byteLength };
+  }
+
+  requireWritable(): void {
+    this.requireOpen();
+    if (!this.#writable) {
+      throw new RingletError("EPIPE", "Cannot send: closeWrite() was called", {
+        advice: "open a new connection",
+      });
+    }
+  }
+
+  /** A queued send leaves the queue; what the kernel has accepted of it stays accepted. */
+  giveUp(id: Handle, reason: unknown): void {
+    const { raw, u32, out } = this.hub.core;
+    const slot = handleSlot(id);
+    const generation = handleGeneration(id);
+    if (raw.send_cancel(slot, generation) < 0) return;
+    const failure: SendFailure = { errno: 0, syscall: "sendmmsg", reason };
+    this.#ended(slot, generation, failure, u32[out], u32[out + 1] !== 0);
+    this.hub.dispatch();
+  }
+
+  /** The engine reports that the kernel refused the head of the queue. */
+  failHead(syscall: string, errno: number): void {
+    const { raw, u32, out } = this.hub.core;
+    const slot = raw.batch_fail(this.slot, this.generation);
+    if (slot < 0) return;
+    this.#ended(slot, u32[out], { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
+  }
+
+  #ended(slot: number, generation: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
+    const id = makeHandle(slot, generation);
+    if (whole) this.hub.disown(slot).refused(id, failure);
+    else this.hub.owner(slot).failed(id, failure, bytesAccepted);
+  }
+
+  /** Sends that wait in the core's queue. */
+  queued(): number {
+    const { raw, u32, out } = this.hub.core;
+    return raw.socket_state(this.slot, this.generation) < 0 ? 0 : u32[out + 3];
+  }
+
+  /** What the core counts about this socket; the last numbers after it was closed. */
+  counters(): CoreSocketStats {
+    return this.#lastCounters ?? this.hub.core.socketStats(makeHandle(this.slot, this.generation));
+  }
+
+  // Work that keeps the process alive
+
+  /** A send begins. */
+  begin(): void {
+    this.#inFlight += 1;
+    this.pend(1);
+  }
+
+  /** A send has ended. */
+  end(): void {
+    this.#inFlight -= 1;
+    this.pend(-1);
+    for (const wake of this.#onEnd) wake();
+    if (this.#inFlight === 0 && this.hub.quarantine.delete(this)) this.#finish();
+  }
+
+  /** Sends that have not ended. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Counts pending operations. */
+  pend(n: number): void {
+    this.#pending += n;
+    if (this.#ref) this.hub.addRefs(n);
+  }
+
+  /** Counts `operation` as pending while it runs. */
+  async pending<T>(operation: () => Promise<T>): Promise<T> {
+    this.pend(1);
+    try {
+      return await operation();
+    } finally {
+      this.pend(-1);
+    }
+  }
+
+  setRef(ref: boolean): void {
+    if (this.#ref === ref) return;
+    this.#ref = ref;
+    this.hub.addRefs(ref ? this.#pending : -this.#pending);
+  }
+
+  // The end
+
+  /** No more sends: what is queued goes out, then the peer sees the end of the stream. */
+  async closeWrite(): Promise<void> {
+    this.requireOpen();
+    if (!this.#writable) return;
+    this.#writable = false;
+    await this.#until(() => this.queued() === 0);
+    if (this.#closing === undefined) this.#shutdown();
+  }
+
+  #shutdown(): void {
+    if (this.stream) this.hub.system.libc.call.shutdown(this.fd, C.SHUT_WR);
+  }
+
+  /** Waits until `done`, looking again whenever a send ends and every few milliseconds. An aborted signal ends the wait. */
+  async #until(done: () => boolean, signal?: AbortSignal): Promise<void> {
+    for (let pauseMs = 0; !done() && !signal?.aborted; pauseMs = Math.min(pauseMs + 1, 20)) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", wake);
+          this.#onEnd.delete(wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, pauseMs);
+        signal?.addEventListener("abort", wake);
+        this.#onEnd.add(wake);
+      });
+      this.hub.engine.collect(this);
+      this.hub.dispatch();
+    }
+  }
+
+  /**
+   * Closes as the lease contract wants it: queue and loans first, the descriptor last. At the deadline the kernel is made to
+   * let go. What it holds even then stays out, with the descriptor open, until its notification comes.
+   */
+  close(deadlineMs: number): Promise<void> {
+    if (deadlineMs === 0) this.#reset = true;
+    if (this.#closing === undefined) this.#closing = this.#close(deadlineMs);
+    else if (deadlineMs === 0) this.#deadline.abort();
+    return this.#closing;
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    await undefined; // so that `closing` is set before anyone is told
+    this.setRef(true);
+    const closed = closedError("socket");
+    this.readers.fail(closed);
+    this.acceptors.fail(closed);
+    this.connectors.fail(closed);
+    const { signal } = this.#deadline;
+    if (deadlineMs === 0) this.#deadline.abort();
+    const timer = setTimeout(() => this.#deadline.abort(), deadlineMs);
+    await this.#until(() => this.queued() === 0, signal);
+    if (!signal.aborted) {
+      this.#shutdown();
+      await this.#until(() => this.#inFlight === 0 && this.#delivered(), signal);
+    }
+    clearTimeout(timer);
+    if (signal.aborted) await this.#takeBack();
+    this.hub.endpoints.delete(this);
+    if (this.#inFlight > 0) this.hub.quarantine.add(this);
+    else this.#finish();
+  }
+
+  /** The deadline: what is queued fails, and what the kernel holds is taken back at the price of the connection. */
+  async #takeBack(): Promise<void> {
+    while (this.queued() > 0) this.failHead("close", ERRNO.ECANCELED);
+    if (this.#reset || this.#inFlight > 0) this.hub.engine.withdraw(this);
+    await this.#until(() => this.#inFlight === 0, AbortSignal.timeout(WITHDRAW_MS));
+  }
+
+  /** Whether the peer's kernel has every byte. A socket closed with unread input resets, which would drop the rest. */
+  #delivered(): boolean {
+    if (!this.stream || this.family === C.AF_UNIX) return true;
+    const unacknowledged = new Int32Array(1);
+    const { call } = this.hub.system.libc;
+    if (call.ioctl(this.fd, BigInt(C.SIOCOUTQ), new Uint8Array(unacknowledged.buffer)) < 0) return true;
+    return unacknowledged[0] === 0;
+  }
+
+  #finish(): void {
+    this.#lastCounters = this.counters();
+    this.hub.engine.detach(this);
+    this.hub.core.raw.socket_free(this.slot, this.generation);
+    this.hub.system.libc.call.close(this.fd);
+  }
+
+  // Addresses
+
+  /** The address this socket is bound to, or its peer's. */
+  address(which: "getsockname" | "getpeername"): InternetAddress | UnixAddress {
+    const bytes = new Uint8Array(128);
+    const length = Uint32Array.of(bytes.length);
+    const { libc } = this.hub.system;
+    if (libc.call[which](this.fd, bytes, new Uint8Array(length.buffer)) < 0) {
+      throw systemError(which, libc.errno(), "read the socket's address");
+    }
+    return decodeAddress(this.hub.system, bytes, length[0]);
+  }
+
+  remoteText(): string {
+    return this.remote === undefined ? "a datagram's destination" : addressText(this.remote);
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The seam between sockets and the ways to the kernel.
+ *
+ * @module
+ */
+import type { Endpoint } from "./endpoint.ts";
+
+/** The engines there are. */
+export type EngineName = "errqueue" | "copy";
+
+/** Memory of the arena that a receive may fill. */
+export interface Target {
+  /** Offset in the arena, in bytes. */
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly byteLength: number;
+}
+
+/** What a receive got. */
+export interface Received {
+  /** Bytes that were written; 0 at the end of a stream. */
+  readonly bytes: number;
+  /** A datagram was longer than the target. */
+  readonly truncated: boolean;
+  /** The sender's `struct sockaddr`, for datagrams. */
+  readonly name: Uint8Array;
+}
+
+/**
+ * A way to the kernel, one object for each `open()`. Sends go through the core's queue of each socket: the engine takes them from
+ * there (`submit`) and reports what became of them to the core and, where they failed, to the socket. Everything else is a
+ * promise.
+ */
+export interface Engine {
+  readonly name: EngineName;
+  /** Whether sends of this engine can avoid the copy. */
+  readonly zeroCopy: boolean;
+  /** Takes a new nonblocking descriptor into its care. */
+  attach(endpoint: Endpoint): void;
+  /** Lets go of it; the caller closes the descriptor. */
+  detach(endpoint: Endpoint): void;
+  /** Hands the kernel as much of the socket's queue as it takes now; the rest follows by itself. */
+  submit(endpoint: Endpoint): void;
+  /** Takes back what the kernel has released of one socket. Never waits. */
+  collect(endpoint: Endpoint): void;
+  /** Delivers all news there is for all sockets. Never waits. */
+  poll(): void;
+  /** Connects; rejects with the kernel's errno as a RingletError. */
+  connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void>;
+  /** Accepts a connection and answers its descriptor. */
+  accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number>;
+  /** Receives once into `target`, in the order of the calls. */
+  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received>;
+  /** Takes back what the kernel still holds of the socket's sends, at the price of the connection. */
+  withdraw(endpoint: Endpoint): void;
+  /** Whether pending work keeps the process alive. */
+  setRef(ref: boolean): void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,162 @@
+/**
+ * What the parts of one `open()` share: the two memories, the engine, the sends in flight, and when the kernel is entered.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import type { System } from "../ffi/system.ts";
+import { type Core, layout, makeHandle } from "../wasm/mod.ts";
+import type { Arena } from "./arena.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Engine } from "./engine.ts";
+import { BatchSends, type SendOwner } from "./sends.ts";
+import { Waiters } from "./waiters.ts";
+import type { ZeroCopyMode } from "./zerocopy_policy.ts";
+
+const { EVENT, EVENT_BYTES } = layout;
+
+/** The other tasks of the event loop get their turn at least this often. */
+const TURN_MS = 1;
+
+/** Settings of an `open()` that its sockets follow. */
+export interface HubSettings {
+  readonly maxSends: number;
+  readonly zeroCopy: ZeroCopyMode;
+  readonly zeroCopyThresholdBytes: number;
+}
+
+/** See the module. */
+export class Hub {
+  readonly endpoints = new Set<Endpoint>();
+  /** Closed sockets whose loans the kernel still holds; their descriptors stay open. */
+  readonly quarantine = new Set<Endpoint>();
+  readonly batch: BatchSends;
+  /** Sends that wait for a free record: each is an attempt, which answers `undefined` while there is none. */
+  readonly recordWaiters = new Waiters<() => true | undefined, true>();
+  readonly #owners: (SendOwner | undefined)[] = [];
+  readonly #endpointOfSend: (Endpoint | undefined)[] = [];
+  #dirty: Endpoint[] = [];
+  #scheduled = false;
+  #lastTurn = performance.now();
+  #refs = 0;
+  engine!: Engine;
+
+  constructor(
+    readonly system: System,
+    readonly core: Core,
+    readonly arena: Arena,
+    readonly settings: HubSettings,
+  ) {
+    this.batch = new BatchSends(settings.maxSends);
+  }
+
+  /** Puts a send that is in its socket's queue under an owner. */
+  own(slot: number, endpoint: Endpoint, owner: SendOwner): void {
+    this.#owners[slot] = owner;
+    this.#endpointOfSend[slot] = endpoint;
+    this.touch(endpoint);
+    endpoint.begin();
+  }
+
+  /** Marks a socket whose queue has something for the kernel. */
+  touch(endpoint: Endpoint): void {
+    if (endpoint.dirty) return;
+    endpoint.dirty = true;
+    this.#dirty.push(endpoint);
+  }
+
+  /** Enters the kernel once this task is done, so that sends made together go together. */
+  schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    const run = () => {
+      this.#scheduled = false;
+      this.flush();
+    };
+    if (this.turnIsDue()) this.#nextTurn(run);
+    else queueMicrotask(run);
+  }
+
+  /** Whether promises alone have kept the event loop busy for long. */
+  turnIsDue(): boolean {
+    return performance.now() - this.#lastTurn > TURN_MS;
+  }
+
+  /** `value`, after the other tasks of the event loop had their turn if that is due. */
+  inTurn<T>(value: T): Promise<T> {
+    if (!this.turnIsDue()) return Promise.resolve(value);
+    return new Promise((resolve) => this.#nextTurn(() => resolve(value)));
+  }
+
+  #nextTurn(run: () => void): void {
+    setImmediate(() => {
+      this.turned();
+      run();
+    });
+  }
+
+  /** The event loop came round. */
+  turned(): void {
+    this.#lastTurn = performance.now();
+  }
+
+  /** Hands the kernel what is queued. Answers how many sockets had something. */
+  flush(): number {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const endpoint of dirty) {
+      endpoint.dirty = false;
+      this.engine.submit(endpoint);
+    }
+    this.dispatch();
+    return dirty.length;
+  }
+
+  /** Tells the owners what the core has learnt, and serves those who wait for what became free. */
+  dispatch(): void {
+    const { raw, u32, out } = this.core;
+    let settled = false;
+    for (let n = raw.events_ready(); n > 0; n = raw.events_ready()) {
+      let at = u32[out] >>> 2;
+      for (let i = 0; i < n; i++, at += EVENT_BYTES / 4) {
+        const slot = u32[at + 1];
+        const id = makeHandle(slot, u32[at + 2]);
+        const owner = this.#owners[slot]!;
+        const value = u32[at + 3];
+        if (u32[at] === EVENT.ACCEPTED) {
+          owner.accepted(id, value);
+        } else {
+          settled = true;
+          this.disown(slot).released(id, value !== 0);
+        }
+      }
+      raw.events_take(n);
+    }
+    if (settled) this.serve();
+  }
+
+  /** Takes a send that is over from its owner. */
+  disown(slot: number): SendOwner {
+    const owner = this.#owners[slot]!;
+    this.#endpointOfSend[slot]!.end();
+    this.#owners[slot] = undefined;
+    this.#endpointOfSend[slot] = undefined;
+    return owner;
+  }
+
+  owner(slot: number): SendOwner {
+    return this.#owners[slot]!;
+  }
+
+  /** Memory or records became free. */
+  serve(): void {
+    this.arena.serve();
+    if (this.recordWaiters.size > 0) this.recordWaiters.serve((attempt) => attempt());
+  }
+
+  /** Counts work that keeps the process alive. */
+  addRefs(n: number): void {
+    this.#refs += n;
+    this.engine.setRef(this.#refs > 0);
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * An `open()`: one arena, one engine, and the sockets made from it.
+ *
+ * @module
+ */
+import type { LeaseOptions } from "./arena.ts";
+import { bindUdp, listen, type ListenOptions, type UdpOptions } from "./bind.ts";
+import { connect, type ConnectOptions } from "./connect.ts";
+import type { EngineName } from "./engine.ts";
+import { closedError, RingletError } from "./errors.ts";
+import type { Hub } from "./hub.ts";
+import type { Lease } from "./lease.ts";
+import type { ReapHandler } from "./sends.ts";
+import { type CloseOptions, deadlineOf } from "./socket.ts";
+import { hubStats, type Stats } from "./stats.ts";
+import type { TcpConn, TcpListener } from "./tcp.ts";
+import type { UdpSocket } from "./udp.ts";
+import { options as checkOptions } from "./validate.ts";
+
+/** What `open()` chose, and why. */
+export interface EngineChoice {
+  readonly name: EngineName;
+  readonly reason: string;
+}
+
+/** What was tried for real at `open()`. */
+export interface Capabilities {
+  /** SO_ZEROCOPY on TCP (Linux 4.14). */
+  readonly zeroCopyTcp: boolean;
+  /** SO_ZEROCOPY on UDP (Linux 5.0). */
+  readonly zeroCopyUdp: boolean;
+}
+
+/** Every open io: one that is not closed keeps itself alive. */
+const opened = new Set<Io>();
+
+/**
+ * The arena, the engine and the sockets of one `open()`. It belongs to the thread that opened it.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@ringlet/ringlet";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using io = await open({ arenaBytes: 1 << 20 });
+ * const lease = await io.lease(4096, { alignBytes: 4096 });
+ * const { lent, released, inFlight } = io.stats();
+ * assertEquals(lent, released + inFlight);
+ * lease.release();
+ * ```
+ */
+export class Io {
+  /** The engine at work, and why. */
+  readonly engine: EngineChoice;
+  /** What was tried for real. */
+  readonly capabilities: Capabilities;
+  readonly #hub: Hub;
+  #closing: Promise<void> | undefined;
+
+  /** @ignore Comes from `open()`. */
+  constructor(hub: Hub, engine: EngineChoice, capabilities: Capabilities) {
+    this.#hub = hub;
+    this.engine = engine;
+    this.capabilities = capabilities;
+    opened.add(this);
+  }
+
+  /**
+   * Takes a piece of the arena, as soon as there is room: first come, first served.
+   *
+   * @param byteLength Its length in bytes, up to the arena's.
+   * @param options Its alignment, and a signal to stop waiting.
+   * @returns The lease. Its content is whatever was there before.
+   * @throws {RingletError} `ERR_OUT_OF_RANGE` for a length that never fits; `ERR_CLOSED`. The signal's reason when it aborts.
+   */
+  async lease(byteLength: number, options: LeaseOptions & { signal?: AbortSignal } = {}): Promise<Lease> {
+    this.#requireOpen();
+    checkOptions("options", options, ["alignBytes", "signal"]);
+    return await this.#hub.arena.lease(byteLength, options);
+  }
+
+  /**
+   * Takes a piece of the arena if there is room and nobody waits for it.
+   *
+   * @param byteLength Its length in bytes, up to the arena's.
+   * @param options Its alignment.
+   * @returns The lease, or `undefined`.
+   * @throws {RingletError} As {@linkcode lease} does for bad input.
+   */
+  tryLease(byteLength: number, options: LeaseOptions = {}): Lease | undefined {
+    this.#requireOpen();
+    checkOptions("options", options, ["alignBytes"]);
+    return this.#hub.arena.tryLease(byteLength, options);
+  }
+
+  /**
+   * Connects to a TCP or Unix stream listener.
+   *
+   * @param options Where to, and how.
+   * @returns The connection.
+   * @throws {RingletError} `ECONNREFUSED`, `ETIMEDOUT` and the like with the last address tried; `ENOTFOUND` for an unknown
+   * name. The runtime's own error when the net permission is missing. The signal's reason when it aborts.
+   */
+  async connect(options: ConnectOptions): Promise<TcpConn> {
+    this.#requireOpen();
+    return await connect(this.#hub, options);
+  }
+
+  /**
+   * Listens for TCP or Unix stream connections.
+   *
+   * @param options Where, and how.
+   * @returns The listener.
+   * @throws {RingletError} `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and the like. The runtime's own error when the net
+   * permission is missing.
+   */
+  async listen(options: ListenOptions): Promise<TcpListener> {
+    this.#requireOpen();
+    return await listen(this.#hub, options);
+  }
+
+  /**
+   * Makes a UDP socket.
+   *
+   * @param options Where, and how.
+   * @returns The socket.
+   * @throws {RingletError} `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and the like. The runtime's own error when the net
+   * permission is missing.
+   */
+  async bindUdp(options: UdpOptions = {}): Promise<UdpSocket> {
+    this.#requireOpen();
+    return await bindUdp(this.#hub, options);
+  }
+
+  /**
+   * Hands the kernel what `trySend` has prepared, in as few calls as it allows.
+   *
+   * @returns How many sockets had something.
+   */
+  flush(): number {
+    this.#requireOpen();
+    return this.#hub.flush();
+  }
+
+  /**
+   * Takes back what the kernel has released, and tells what became of the sends of `trySend`: `accepted` (value: bytes), then
+   * `released` (value: 1 if the kernel copied, else 0); or `refused` (value: the errno, 0 if it was given up), and the lease is the
+   * program's again; or `failed` (value: the errno) when a part had been accepted, and then `released`. Never waits.
+   *
+   * @param handler Called for each event; it may send again.
+   * @returns How many events there were.
+   */
+  reap(handler: ReapHandler): number {
+    this.#requireOpen();
+    if (typeof handler !== "function") {
+      throw new RingletError("ERR_INVALID_ARG", "Cannot reap: handler must be a function");
+    }
+    this.#hub.engine.poll();
+    this.#hub.dispatch();
+    return this.#hub.batch.drain(handler);
+  }
+
+  /** What was lent, released and is in flight, and everything else worth a number. */
+  stats(): Stats {
+    return hubStats(this.#hub);
+  }
+
+  /**
+   * Closes every socket as its own `close` does, all at once, and then the io. A second call changes nothing.
+   *
+   * @param options How long that may take.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    try {
+      const deadlineMs = deadlineOf(options);
+      return this.#closing ??= this.#close(deadlineMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const hub = this.#hub;
+    hub.arena.close();
+    hub.recordWaiters.fail(closedError("io"));
+    await Promise.all([...hub.endpoints].map((endpoint) => endpoint.close(deadlineMs)));
+    await hub.engine.close();
+    opened.delete(this);
+  }
+
+  /** {@linkcode close} with its default deadline. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== undefined) throw closedError("io");
+  }
+}

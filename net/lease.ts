@@ -1,0 +1,140 @@
+/**
+ * Leases: pieces of the arena in the program's hands.
+ *
+ * @module
+ */
+import type { Arena } from "./arena.ts";
+import { RingletError } from "./errors.ts";
+import { integer } from "./validate.ts";
+
+/** Where a lease is: see the lease contract. */
+export type LeaseState = "free" | "leased" | "lent";
+
+/**
+ * A piece of the arena, held by the program: `free → leased → lent → free`.
+ *
+ * A send consumes the lease: when the kernel lets go of it, the memory goes back to the arena by itself. {@linkcode retain} adds
+ * a hold, so that it comes back to the program instead, or can be lent to several sends at once.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@ringlet/ringlet";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using io = await open({ arenaBytes: 1 << 20 });
+ * const lease = await io.lease(1000);
+ * lease.bytes.fill(7);
+ * assertEquals(lease.byteLength, 1000);
+ * lease.release();
+ * assertEquals(lease.state, "free");
+ * ```
+ */
+export class Lease {
+  /** @ignore */
+  readonly arena: Arena;
+  /** @ignore */
+  readonly slot: number;
+  /** @ignore */
+  readonly generation: number;
+  /** @ignore */
+  readonly offset: number;
+  #byteLength: number;
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
+
+  /** @ignore Leases come from `io.lease()` and `io.tryLease()`. */
+  constructor(arena: Arena, slot: number, generation: number, offset: number, byteLength: number) {
+    this.arena = arena;
+    this.slot = slot;
+    this.generation = generation;
+    this.offset = offset;
+    this.#byteLength = byteLength;
+  }
+
+  /** The length in bytes. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /**
+   * The memory itself. Do not keep the view beyond the lease: the memory gets another owner. Do not write to it while it is
+   * lent. To keep the content, copy it out with `lease.bytes.slice()` (`structuredClone` would clone the whole arena).
+   *
+   * @throws {RingletError} `ERR_LEASE_RELEASED` or `ERR_LEASE_LENT` when the program holds no claim on it any more.
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    if (!this.arena.claimed(this)) throw this.notHeld("read");
+    return this.#bytes ??= this.arena.bytes.subarray(this.offset, this.offset + this.#byteLength);
+  }
+
+  /** `leased` while the program holds it, `lent` while the kernel does, `free` when it went back to the arena. */
+  get state(): LeaseState {
+    return this.arena.state(this);
+  }
+
+  /**
+   * Adds a hold: the lease can then be sent several times, at once or one after another, and stays with the program until the hold
+   * ends with {@linkcode release} or `using`.
+   *
+   * @returns The lease itself.
+   * @throws {RingletError} `ERR_LEASE_RELEASED` or `ERR_LEASE_LENT` when the program holds no claim on it any more.
+   */
+  retain(): this {
+    this.arena.retain(this);
+    return this;
+  }
+
+  /**
+   * Ends one hold, or gives the lease back to the arena when there is none. A lease that is lent goes back when the kernel
+   * lets go.
+   *
+   * @throws {RingletError} `ERR_LEASE_RELEASED` or `ERR_LEASE_LENT` when the program holds no claim on it any more.
+   */
+  release(): void {
+    this.arena.release(this);
+  }
+
+  /**
+   * Cuts the lease in two: this one keeps the first `at` bytes.
+   *
+   * @param at Where to cut, in bytes: 1 to `byteLength - 1`.
+   * @returns A lease of the rest. The memory goes back to the arena when both have.
+   * @throws {RingletError} `ERR_OUT_OF_RANGE`; `ERR_LEASE_LENT` or `ERR_LEASE_RELEASED` when it is not simply leased.
+   */
+  cut(at: number): Lease {
+    const rest = this.arena.cut(this, integer("at", at, 1, this.#byteLength - 1));
+    this.#byteLength = at;
+    this.#bytes = undefined;
+    return rest;
+  }
+
+  /**
+   * Splits the lease into segments of `segmentBytes`; the last may be shorter.
+   *
+   * @param segmentBytes The length of a segment in bytes.
+   * @returns This lease, cut to the first segment, and a lease for each other one.
+   * @throws {RingletError} As {@linkcode cut} does.
+   */
+  split(segmentBytes: number): Lease[] {
+    integer("segmentBytes", segmentBytes, 1, this.#byteLength);
+    const segments: Lease[] = [this];
+    for (let last: Lease = this; last.byteLength > segmentBytes; segments.push(last)) last = last.cut(segmentBytes);
+    return segments;
+  }
+
+  /** Ends a hold, like {@linkcode release}, but does nothing when the program has none. */
+  [Symbol.dispose](): void {
+    if (this.arena.claimed(this)) this.arena.release(this);
+  }
+
+  /** @ignore The error for a use without a claim. */
+  notHeld(action: string): RingletError {
+    const lent = this.state === "lent";
+    return lent
+      ? new RingletError("ERR_LEASE_LENT", `Cannot ${action} the lease: it is lent to the kernel`, {
+        advice: "call retain() before sending a lease that is still needed",
+      })
+      : new RingletError("ERR_LEASE_RELEASED", `Cannot ${action} the lease: it went back to the arena`, {
+        advice: "take a new one with io.lease()",
+      });
+  }
+}

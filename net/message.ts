@@ -1,0 +1,102 @@
+/**
+ * A `struct msghdr` for receiving, with everything it points to, in the core's memory: it lives as long as its `open()`.
+ *
+ * @module
+ */
+import { C, layout } from "../ffi/abi.ts";
+
+/** A piece of the core's scratch region. */
+export interface ScratchPiece {
+  readonly view: DataView<ArrayBuffer>;
+  readonly address: bigint;
+}
+
+/** Deals out the core's scratch region. */
+export class ScratchSpace {
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  readonly #base: bigint;
+  #at: number;
+
+  /** @param at Offset of the region in `memory`, whose machine address is `base`. */
+  constructor(memory: Uint8Array<ArrayBuffer>, at: number, base: bigint) {
+    this.#memory = memory;
+    this.#base = base;
+    this.#at = at;
+  }
+
+  /** The next `bytes` of the region. */
+  take(bytes: number): ScratchPiece {
+    const at = this.#at;
+    this.#at += Math.ceil(bytes / 64) * 64;
+    return { view: new DataView(this.#memory.buffer, at, bytes), address: this.#base + BigInt(at) };
+  }
+}
+
+const { msghdr, iovec, cmsghdr, sock_extended_err } = layout;
+const IOVEC = msghdr.size;
+const NAME = IOVEC + iovec.size;
+const NAME_BYTES = 128;
+const CONTROL = NAME + NAME_BYTES;
+/** A control buffer of 0 bytes would lose notifications; this one holds every kind that is switched on. */
+const CONTROL_BYTES = 256;
+
+/** See the module. */
+export class MessageBuffer {
+  /** Bytes of scratch that one takes. */
+  static readonly BYTES: number = CONTROL + CONTROL_BYTES;
+
+  readonly view: DataView<ArrayBuffer>;
+  readonly address: bigint;
+  readonly #arenaLow: number;
+  readonly #arenaHigh: number;
+
+  /** @param arena Machine address of the arena. */
+  constructor({ view, address }: ScratchPiece, arena: bigint) {
+    this.view = view;
+    this.address = address;
+    this.#arenaLow = Number(arena & 0xffffffffn);
+    this.#arenaHigh = Number(arena >> 32n);
+    view.setBigUint64(msghdr.msg_name, address + BigInt(NAME), true);
+    view.setBigUint64(msghdr.msg_iov, address + BigInt(IOVEC), true);
+    view.setUint32(msghdr.msg_iovlen, 1, true);
+    view.setBigUint64(msghdr.msg_control, address + BigInt(CONTROL), true);
+  }
+
+  /** Prepares for one recvmsg into the arena: the kernel has overwritten the lengths of the last one. */
+  expect(arenaOffset: number, byteLength: number): void {
+    const { view } = this;
+    const low = this.#arenaLow + arenaOffset;
+    view.setUint32(IOVEC + iovec.iov_base, low % 2 ** 32, true);
+    view.setUint32(IOVEC + iovec.iov_base + 4, this.#arenaHigh + Math.floor(low / 2 ** 32), true);
+    view.setUint32(IOVEC + iovec.iov_len, byteLength, true);
+    view.setUint32(msghdr.msg_namelen, NAME_BYTES, true);
+    view.setUint32(msghdr.msg_controllen, CONTROL_BYTES, true);
+    view.setUint32(msghdr.msg_flags, 0, true);
+  }
+
+  flags(): number {
+    return this.view.getUint32(msghdr.msg_flags, true);
+  }
+
+  /** A copy of the sender's `struct sockaddr`. */
+  name(): Uint8Array<ArrayBuffer> {
+    const length = this.view.getUint32(msghdr.msg_namelen, true);
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + NAME, Math.min(length, NAME_BYTES)).slice();
+  }
+
+  /** Where the `struct sock_extended_err` among the control messages is, or -1. */
+  extendedError(): number {
+    const { view } = this;
+    const end = CONTROL + view.getUint32(msghdr.msg_controllen, true);
+    for (let at = CONTROL; at + cmsghdr.size <= end;) {
+      const length = view.getUint32(at + cmsghdr.cmsg_len, true);
+      const level = view.getInt32(at + cmsghdr.cmsg_level, true);
+      const type = view.getInt32(at + cmsghdr.cmsg_type, true);
+      const recverr = (level === C.IPPROTO_IP && type === C.IP_RECVERR) ||
+        (level === C.IPPROTO_IPV6 && type === C.IPV6_RECVERR);
+      if (recverr && length >= cmsghdr.size + sock_extended_err.size) return at + cmsghdr.size;
+      at += Math.max(cmsghdr.size, Math.ceil(length / 8) * 8);
+    }
+    return -1;
+  }
+}

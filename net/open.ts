@@ -1,0 +1,145 @@
+/**
+ * `open()`: the two memories, and the engine that works here.
+ *
+ * @module
+ */
+import { C } from "../ffi/abi.ts";
+import { openSystem, type System } from "../ffi/system.ts";
+import { createCore } from "../wasm/mod.ts";
+import { Arena } from "./arena.ts";
+import type { EngineName } from "./engine.ts";
+import { RingletError } from "./errors.ts";
+import { ZERO_COPY_MODES } from "./flow.ts";
+import { Hub } from "./hub.ts";
+import { type Capabilities, type EngineChoice, Io } from "./io.ts";
+import { setOption } from "./options.ts";
+import { ReadinessEngine } from "./readiness.ts";
+import { integer, oneOf, options as checkOptions } from "./validate.ts";
+import { DEFAULT_THRESHOLD_BYTES, type ZeroCopyMode } from "./zerocopy_policy.ts";
+
+/** Options of `open`. */
+export interface OpenOptions {
+  /** `auto` takes the best engine that works. Any other name insists on it. Default `auto`. */
+  engine?: "auto" | EngineName;
+  /** Size of the arena: 64 KiB to 4 GiB - 64 KiB, rounded up to 64 KiB. Memory is used as it is touched. Default 64 MiB. */
+  arenaBytes?: number;
+  /** Leases at once. Default 65,536. */
+  maxLeases?: number;
+  /** Sends in flight at once. Default 8192. */
+  maxSends?: number;
+  /** Sockets at once. Default 16,384. */
+  maxSockets?: number;
+  /** Zero-copy calls in flight on one socket; a power of two. Default 1024. */
+  windowIds?: number;
+  /** Which sends ask for zero-copy: `auto` follows what the kernel answers. Default `auto`. */
+  zeroCopy?: ZeroCopyMode;
+  /** Payloads below this size are copied. Default 10,240. */
+  zeroCopyThresholdBytes?: number;
+  /** Told the length of a lease that was garbage collected without having been returned. Default: a warning on the console. */
+  onForgottenLease?: (byteLength: number) => void;
+}
+
+const OPTIONS = [
+  "engine",
+  "arenaBytes",
+  "maxLeases",
+  "maxSends",
+  "maxSockets",
+  "windowIds",
+  "zeroCopy",
+  "zeroCopyThresholdBytes",
+  "onForgottenLease",
+] as const satisfies (keyof OpenOptions)[];
+
+const ENGINES = ["auto", "errqueue", "copy"] as const satisfies readonly OpenOptions["engine"][];
+
+/** A page of WebAssembly memory, the arena's unit. */
+const WASM_PAGE_BYTES = 65_536;
+const MAX_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
+const DEFAULT_ARENA_BYTES = 64 * 2 ** 20;
+
+/**
+ * Opens an arena and an engine.
+ *
+ * @param options Sizes and choices; all have defaults.
+ * @returns An {@linkcode Io}, which belongs to this thread. Close it, or take it with `await using`.
+ * @throws {RingletError} `ERR_UNSUPPORTED` where there is no Linux on x86-64 or aarch64, libc may not be opened, or the engine
+ * that was insisted on does not work (with the reason); `ERR_OUT_OF_RANGE` and `ERR_INVALID_ARG` for bad options.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@ringlet/ringlet";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using io = await open({ engine: "copy", arenaBytes: 1 << 20 });
+ * assertEquals(io.engine.name, "copy");
+ * ```
+ */
+// deno-lint-ignore require-await -- the engines to come wait here
+export async function open(options: OpenOptions = {}): Promise<Io> {
+  checkOptions("options", options, OPTIONS);
+  const wanted = oneOf("engine", options.engine ?? "auto", ENGINES);
+  const asked = integer("arenaBytes", options.arenaBytes ?? DEFAULT_ARENA_BYTES, 1, MAX_ARENA_BYTES);
+  const arenaBytes = Math.ceil(asked / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
+  const maxLeases = integer("maxLeases", options.maxLeases ?? 65_536, 1, 2 ** 21);
+  const maxSends = integer("maxSends", options.maxSends ?? 8192, 1, 2 ** 21);
+  const maxSockets = integer("maxSockets", options.maxSockets ?? 16_384, 1, 2 ** 20);
+  const windowIds = integer("windowIds", options.windowIds ?? 1024, 1, 2 ** 20);
+  const zeroCopy = oneOf("zeroCopy", options.zeroCopy ?? "auto", ZERO_COPY_MODES);
+  const threshold = options.zeroCopyThresholdBytes ?? DEFAULT_THRESHOLD_BYTES;
+  const zeroCopyThresholdBytes = integer("zeroCopyThresholdBytes", threshold, 0, 2 ** 32);
+  const onForgotten = options.onForgottenLease ?? warnForgotten;
+  if (typeof onForgotten !== "function") {
+    throw new RingletError("ERR_INVALID_ARG", "onForgottenLease must be a function");
+  }
+
+  const system = supportedSystem();
+  const capabilities = tryOut(system);
+  const choice = chooseEngine(wanted, capabilities);
+  const core = createCore({ arenaBytes, maxLeases, maxSends, maxSockets, windowIds });
+  const arena = new Arena(core, arenaBytes, onForgotten);
+  const hub = new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
+  hub.engine = new ReadinessEngine(hub, choice.name);
+  return new Io(hub, choice, capabilities);
+}
+
+function supportedSystem(): System {
+  try {
+    return openSystem();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new RingletError("ERR_UNSUPPORTED", `Cannot open: ${why}`, {
+      cause: error,
+      advice: "run on Linux with --allow-ffi, or --allow-ffi=<absolute path of libc.so.6>",
+    });
+  }
+}
+
+/** Tries what the engines need, on sockets of its own. */
+function tryOut(system: System): Capabilities {
+  const takesZeroCopy = (type: number): boolean => {
+    const fd = system.libc.call.socket(C.AF_INET, type | C.SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    const errno = setOption(system, fd, C.SOL_SOCKET, C.SO_ZEROCOPY, 1);
+    system.libc.call.close(fd);
+    return errno === 0;
+  };
+  return { zeroCopyTcp: takesZeroCopy(C.SOCK_STREAM), zeroCopyUdp: takesZeroCopy(C.SOCK_DGRAM) };
+}
+
+function chooseEngine(wanted: "auto" | EngineName, { zeroCopyTcp, zeroCopyUdp }: Capabilities): EngineChoice {
+  if (wanted === "copy") return { name: "copy", reason: "asked for" };
+  const takes = zeroCopyTcp && zeroCopyUdp ? "TCP and UDP take" : zeroCopyTcp ? "TCP takes" : "UDP takes";
+  if (zeroCopyTcp || zeroCopyUdp) {
+    return { name: "errqueue", reason: wanted === "auto" ? `${takes} SO_ZEROCOPY` : `asked for; ${takes} SO_ZEROCOPY` };
+  }
+  const reason = "the kernel takes SO_ZEROCOPY neither on TCP (Linux 4.14) nor on UDP (Linux 5.0)";
+  if (wanted === "auto") return { name: "copy", reason };
+  throw new RingletError("ERR_UNSUPPORTED", `Cannot open with engine "errqueue": ${reason}`, {
+    advice: 'use engine "auto" or "copy"',
+  });
+}
+
+function warnForgotten(byteLength: number): void {
+  console.warn(`Ringlet: a lease of ${byteLength} bytes was dropped without release(); its memory is lost to the arena`);
+}

@@ -1,0 +1,166 @@
+/**
+ * Socket options: what users write, and what setsockopt takes. One table.
+ *
+ * @module
+ */
+import { C } from "../ffi/abi.ts";
+import type { System } from "../ffi/system.ts";
+import { systemError } from "./errors.ts";
+import { boolean, integer, options as checkOptions } from "./validate.ts";
+
+/** Options of every socket. */
+export interface SocketOptions {
+  /** SO_SNDBUF in bytes; the kernel doubles it and caps it at net.core.wmem_max. */
+  sendBufferBytes?: number;
+  /** SO_RCVBUF in bytes; the kernel doubles it and caps it at net.core.rmem_max. */
+  receiveBufferBytes?: number;
+}
+
+/** Options of a TCP connection that can be changed at any time. */
+export interface TcpSocketOptions extends SocketOptions {
+  /** Send small segments at once (TCP_NODELAY). Default `true`. */
+  noDelay?: boolean;
+  /** Probe idle connections (SO_KEEPALIVE). Default `false`. */
+  keepAlive?: boolean;
+  /** Seconds of silence before the first probe (TCP_KEEPIDLE). */
+  keepAliveIdleSeconds?: number;
+  /** Seconds between probes (TCP_KEEPINTVL). */
+  keepAliveIntervalSeconds?: number;
+  /** Unanswered probes before the connection is dropped (TCP_KEEPCNT). */
+  keepAliveProbes?: number;
+}
+
+/** Options of a UDP socket that can be changed at any time. */
+export interface UdpSocketOptions extends SocketOptions {
+  /** Allow sending to broadcast addresses (SO_BROADCAST). Default `false`. */
+  broadcast?: boolean;
+  /** Hops that multicast datagrams may take, 0 to 255. Default 1. */
+  multicastTtl?: number;
+  /** Whether this host's own receivers get our multicast datagrams. Default `true`. */
+  multicastLoop?: boolean;
+}
+
+/** Options that must be set before the socket is bound. */
+export interface BindOptions {
+  /** SO_REUSEADDR. Default `true` for listeners, `false` elsewhere. */
+  reuseAddress?: boolean;
+  /** SO_REUSEPORT: several sockets share the address, and the kernel spreads peers over them. Default `false`. */
+  reusePort?: boolean;
+  /** Refuse IPv4 on an IPv6 socket (IPV6_V6ONLY). Default `false`. */
+  ipv6Only?: boolean;
+}
+
+type AnyOption =
+  & Required<TcpSocketOptions>
+  & Required<UdpSocketOptions>
+  & Required<BindOptions>;
+
+interface Setting {
+  readonly level: number;
+  readonly option: number;
+  /** The same for an IPv6 socket, where it differs. */
+  readonly v6?: readonly [level: number, option: number];
+  /** Bounds of a number; none: a boolean. */
+  readonly range?: readonly [min: number, max: number];
+}
+
+const MAX_BYTES = 2 ** 31 - 1;
+
+const SETTINGS: { readonly [K in keyof AnyOption]: Setting } = {
+  sendBufferBytes: { level: C.SOL_SOCKET, option: C.SO_SNDBUF, range: [1, MAX_BYTES] },
+  receiveBufferBytes: { level: C.SOL_SOCKET, option: C.SO_RCVBUF, range: [1, MAX_BYTES] },
+  noDelay: { level: C.IPPROTO_TCP, option: C.TCP_NODELAY },
+  keepAlive: { level: C.SOL_SOCKET, option: C.SO_KEEPALIVE },
+  keepAliveIdleSeconds: { level: C.IPPROTO_TCP, option: C.TCP_KEEPIDLE, range: [1, 32_767] },
+  keepAliveIntervalSeconds: { level: C.IPPROTO_TCP, option: C.TCP_KEEPINTVL, range: [1, 32_767] },
+  keepAliveProbes: { level: C.IPPROTO_TCP, option: C.TCP_KEEPCNT, range: [1, 127] },
+  broadcast: { level: C.SOL_SOCKET, option: C.SO_BROADCAST },
+  multicastTtl: {
+    level: C.IPPROTO_IP,
+    option: C.IP_MULTICAST_TTL,
+    v6: [C.IPPROTO_IPV6, C.IPV6_MULTICAST_HOPS],
+    range: [0, 255],
+  },
+  multicastLoop: {
+    level: C.IPPROTO_IP,
+    option: C.IP_MULTICAST_LOOP,
+    v6: [C.IPPROTO_IPV6, C.IPV6_MULTICAST_LOOP],
+  },
+  reuseAddress: { level: C.SOL_SOCKET, option: C.SO_REUSEADDR },
+  reusePort: { level: C.SOL_SOCKET, option: C.SO_REUSEPORT },
+  ipv6Only: { level: C.IPPROTO_IPV6, option: C.IPV6_V6ONLY },
+};
+
+const BUFFERS = ["sendBufferBytes", "receiveBufferBytes"] as const;
+/** Names of {@linkcode TcpSocketOptions}. */
+export const TCP_OPTIONS = [
+  ...BUFFERS,
+  "noDelay",
+  "keepAlive",
+  "keepAliveIdleSeconds",
+  "keepAliveIntervalSeconds",
+  "keepAliveProbes",
+] as const satisfies (keyof TcpSocketOptions)[];
+/** Names of {@linkcode UdpSocketOptions}. */
+export const UDP_OPTIONS = [
+  ...BUFFERS,
+  "broadcast",
+  "multicastTtl",
+  "multicastLoop",
+] as const satisfies (keyof UdpSocketOptions)[];
+/** Names of {@linkcode BindOptions}. */
+export const BIND_OPTIONS = ["reuseAddress", "reusePort", "ipv6Only"] as const satisfies (keyof BindOptions)[];
+/** Options that a Unix socket has, too. */
+export const UNIX_OPTIONS = BUFFERS;
+
+/** Sets an integer socket option; answers 0 or the errno. */
+export function setOption(system: System, fd: number, level: number, option: number, value: number): number {
+  const bytes = new Uint8Array(Int32Array.of(value).buffer);
+  return system.libc.call.setsockopt(fd, level, option, bytes, 4) === 0 ? 0 : system.libc.errno();
+}
+
+/** Checks the options in `values` that are `names`, without setting them. */
+export function checkSettings(values: Partial<AnyOption>, names: readonly (keyof AnyOption)[]): void {
+  for (const name of names) {
+    const value = values[name];
+    if (value === undefined) continue;
+    const { range } = SETTINGS[name];
+    if (range === undefined) boolean(name, value);
+    else integer(name, value, range[0], range[1]);
+  }
+}
+
+/**
+ * Sets those of `names` that `values` has.
+ *
+ * @throws {RingletError} with the errno of setsockopt.
+ */
+export function applySettings(
+  system: System,
+  fd: number,
+  family: number,
+  values: Partial<AnyOption>,
+  names: readonly (keyof AnyOption)[],
+): void {
+  for (const name of names) {
+    const value = values[name];
+    if (value === undefined) continue;
+    const { level, option, v6 } = SETTINGS[name];
+    const [actualLevel, actualOption] = family === C.AF_INET6 && v6 !== undefined ? v6 : [level, option];
+    const errno = setOption(system, fd, actualLevel, actualOption, Number(value));
+    if (errno !== 0) throw systemError("setsockopt", errno, `set ${name} to ${value}`);
+  }
+}
+
+/** Checks and sets options on an open socket. */
+export function configure<T extends Partial<AnyOption>>(
+  system: System,
+  fd: number,
+  family: number,
+  values: T,
+  names: readonly (keyof AnyOption & keyof T & string)[],
+): void {
+  checkOptions("options", values, names);
+  checkSettings(values, names);
+  applySettings(system, fd, family, values, names);
+}

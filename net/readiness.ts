@@ -1,0 +1,236 @@
+/**
+ * The engines `errqueue` and `copy`: system calls on nonblocking sockets, repeated when the doorbell rings. They differ in one
+ * thing: `errqueue` asks for MSG_ZEROCOPY and reads the error queue, which tells when the kernel let go.
+ *
+ * @module
+ */
+import { C, layout } from "../ffi/abi.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import type { System } from "../ffi/system.ts";
+import { Doorbell } from "./doorbell.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Engine, EngineName, Received, Target } from "./engine.ts";
+import { systemError } from "./errors.ts";
+import type { Hub } from "./hub.ts";
+import { layout as coreLayout } from "../wasm/mod.ts";
+import { MessageBuffer, ScratchSpace } from "./message.ts";
+import { setOption } from "./options.ts";
+
+const { BATCH, BATCH_REASON } = coreLayout;
+/** A copy that the kernel has no memory for is tried again after this long. */
+const NO_MEMORY_RETRY_MS = 10;
+
+/** See the module. */
+export class ReadinessEngine implements Engine {
+  readonly name: EngineName;
+  readonly zeroCopy: boolean;
+  readonly #hub: Hub;
+  readonly #system: System;
+  readonly #doorbell: Doorbell;
+  readonly #batch: bigint;
+  readonly #incoming: MessageBuffer;
+  readonly #notification: MessageBuffer;
+
+  constructor(hub: Hub, name: EngineName) {
+    this.name = name;
+    this.zeroCopy = name === "errqueue";
+    this.#hub = hub;
+    this.#system = hub.system;
+    const { core, system } = hub;
+    const base = system.runtime.addressOf(core.u8);
+    const arena = system.runtime.addressOf(hub.arena.bytes);
+    const halves = (address: bigint) => [Number(address & 0xffffffffn) | 0, Number(address >> 32n) | 0] as const;
+    core.raw.core_bases(...halves(base), ...halves(arena));
+    this.#batch = base + BigInt(core.regions.BATCH);
+    const scratch = new ScratchSpace(core.u8, core.regions.SCRATCH, base);
+    this.#incoming = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
+    this.#notification = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
+    const events = scratch.take(Doorbell.SCRATCH_BYTES);
+    this.#doorbell = new Doorbell(system, events.view, events.address, () => {
+      hub.turned();
+      hub.dispatch();
+    });
+  }
+
+  attach(endpoint: Endpoint): void {
+    if (this.zeroCopy && endpoint.family !== C.AF_UNIX) {
+      endpoint.zeroCopy = setOption(this.#system, endpoint.fd, C.SOL_SOCKET, C.SO_ZEROCOPY, 1) === 0;
+    }
+    endpoint.watchKey = this.#doorbell.watch(endpoint.fd, (events) => this.#ready(endpoint, events));
+  }
+
+  detach(endpoint: Endpoint): void {
+    this.#doorbell.unwatch(endpoint.fd, endpoint.watchKey);
+  }
+
+  #ready(endpoint: Endpoint, events: number): void {
+    if (endpoint.zeroCopy && (events & C.EPOLLERR)) this.collect(endpoint);
+    if (endpoint.inFlight > 0) this.submit(endpoint);
+    if (endpoint.connectors.size > 0) this.#connected(endpoint);
+    if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#tryReceive(endpoint, target));
+    if (endpoint.acceptors.size > 0) endpoint.acceptors.serve(() => this.#tryAccept(endpoint));
+  }
+
+  submit(endpoint: Endpoint): void {
+    const { raw, u32, out } = this.#hub.core;
+    const { slot, generation } = endpoint;
+    for (;;) {
+      const n = raw.batch_fill(slot, generation, BATCH.MESSAGES);
+      if (n <= 0) {
+        if (n === 0 && u32[out + 2] !== BATCH_REASON.EMPTY && this.collect(endpoint) > 0) continue;
+        return;
+      }
+      const zeroCopy = u32[out] !== 0;
+      const flags = C.MSG_DONTWAIT | C.MSG_NOSIGNAL | (zeroCopy ? C.MSG_ZEROCOPY : 0);
+      const taken = this.#system.libc.call.sendmmsg(endpoint.fd, this.#batch, n, flags);
+      const errno = taken < 0 ? this.#system.libc.errno() : 0;
+      if (taken > 0) raw.batch_done(slot, generation, taken);
+      if (zeroCopy && taken < n && !endpoint.stream) this.#collectTaken(endpoint);
+      if (errno === ERRNO.EAGAIN) return;
+      if (errno !== 0 && errno !== ERRNO.EINTR && !this.#overcome(endpoint, errno, zeroCopy)) return;
+    }
+  }
+
+  /** What to do about a failed send: `true` to go on with the queue, `false` to wait for an event. */
+  #overcome(endpoint: Endpoint, errno: number, zeroCopy: boolean): boolean {
+    if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
+      if (!zeroCopy) {
+        setTimeout(() => this.#retry(endpoint), NO_MEMORY_RETRY_MS);
+        return false;
+      }
+      // Back-pressure: optmem or memlock is used up. What is in flight gives it back; with nothing in flight, send a copy.
+      if (this.collect(endpoint) > 0) return true;
+      if (this.#outstanding(endpoint) > 0) return false;
+      this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
+      return true;
+    }
+    // A stream that failed once has failed for all that is queued; a datagram fails alone.
+    do endpoint.failHead("sendmmsg", errno); while (endpoint.stream && endpoint.queued() > 0);
+    return true;
+  }
+
+  #retry(endpoint: Endpoint): void {
+    if (endpoint.inFlight === 0) return;
+    this.submit(endpoint);
+    this.#hub.dispatch();
+  }
+
+  #outstanding(endpoint: Endpoint): number {
+    const { raw, u32, out } = this.#hub.core;
+    return raw.socket_state(endpoint.slot, endpoint.generation) < 0 ? 0 : u32[out + 2];
+  }
+
+  /**
+   * After a zero-copy datagram that failed: some such failures take an id. If this one did, its notification is already here,
+   * because the kernel dropped the packet within the call; so the error queue decides, before the next id is given out.
+   */
+  #collectTaken(endpoint: Endpoint): void {
+    const { raw } = this.#hub.core;
+    raw.suspect(endpoint.slot, endpoint.generation, 1);
+    this.collect(endpoint);
+    raw.suspect(endpoint.slot, endpoint.generation, 0);
+  }
+
+  /** Reads the socket's error queue empty; answers how many ids were settled. */
+  collect(endpoint: Endpoint): number {
+    if (!endpoint.zeroCopy) return 0;
+    const { raw, u32, out } = this.#hub.core;
+    const message = this.#notification;
+    let settled = 0;
+    for (;;) {
+      message.expect(0, 0);
+      const flags = C.MSG_ERRQUEUE | C.MSG_DONTWAIT;
+      if (this.#system.libc.call.recvmsg(endpoint.fd, message.address, flags) < 0) return settled;
+      const at = message.extendedError();
+      if (at < 0) continue;
+      const { view } = message;
+      const { ee_origin, ee_code, ee_info, ee_data } = layout.sock_extended_err;
+      if (view.getUint8(at + ee_origin) !== C.SO_EE_ORIGIN_ZEROCOPY) continue;
+      const copied = view.getUint8(at + ee_code) & C.SO_EE_CODE_ZEROCOPY_COPIED;
+      const lo = view.getUint32(at + ee_info, true);
+      const hi = view.getUint32(at + ee_data, true);
+      raw.complete(endpoint.slot, endpoint.generation, lo, hi, copied);
+      settled += u32[out];
+      endpoint.policy.learn(u32[out], copied !== 0);
+    }
+  }
+
+  poll(): void {
+    this.#doorbell.ring();
+  }
+
+  async connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void> {
+    const { libc } = this.#system;
+    if (libc.call.connect(endpoint.fd, name, name.length) === 0) return;
+    const errno = libc.errno();
+    if (errno !== ERRNO.EINPROGRESS) throw systemError("connect", errno, what);
+    await endpoint.pending(() => endpoint.connectors.wait(undefined, signal));
+    const failure = new Int32Array(1);
+    const length = Uint32Array.of(4);
+    const [value, size] = [new Uint8Array(failure.buffer), new Uint8Array(length.buffer)];
+    libc.call.getsockopt(endpoint.fd, C.SOL_SOCKET, C.SO_ERROR, value, size);
+    if (failure[0] !== 0) throw systemError("connect", failure[0], what);
+  }
+
+  #connected(endpoint: Endpoint): void {
+    endpoint.connectors.serve(() => true);
+  }
+
+  async accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {
+    const fd = endpoint.acceptors.size === 0 ? this.#tryAccept(endpoint) : undefined;
+    if (fd !== undefined) return await this.#hub.inTurn(fd);
+    return await endpoint.pending(() => endpoint.acceptors.wait(undefined, signal));
+  }
+
+  #tryAccept(endpoint: Endpoint): number | undefined {
+    const { libc } = this.#system;
+    for (;;) {
+      const fd = libc.call.accept4(endpoint.fd, null, null, C.SOCK_NONBLOCK | C.SOCK_CLOEXEC);
+      if (fd >= 0) return fd;
+      const errno = libc.errno();
+      if (errno === ERRNO.EAGAIN) return undefined;
+      // The peer gave up between its handshake and our accept: not this caller's concern.
+      if (errno === ERRNO.EINTR || errno === ERRNO.ECONNABORTED) continue;
+      throw systemError("accept4", errno, "accept a connection");
+    }
+  }
+
+  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
+    const received = endpoint.readers.size === 0 ? this.#tryReceive(endpoint, target) : undefined;
+    if (received !== undefined) return await this.#hub.inTurn(received);
+    return await endpoint.pending(() => endpoint.readers.wait(target, signal));
+  }
+
+  #tryReceive(endpoint: Endpoint, target: Target): Received | undefined {
+    const { libc } = this.#system;
+    const message = this.#incoming;
+    for (;;) {
+      message.expect(target.offset, target.byteLength);
+      const bytes = libc.call.recvmsg(endpoint.fd, message.address, C.MSG_DONTWAIT);
+      if (bytes >= 0) {
+        const name = endpoint.stream ? NO_NAME : message.name();
+        return { bytes, truncated: (message.flags() & C.MSG_TRUNC) !== 0, name };
+      }
+      const errno = libc.errno();
+      if (errno === ERRNO.EAGAIN) return undefined;
+      if (errno !== ERRNO.EINTR) throw systemError("recvmsg", errno, "receive");
+    }
+  }
+
+  withdraw(endpoint: Endpoint): void {
+    const { call } = this.#system.libc;
+    // connect(AF_UNSPEC) drops the send queue and releases its memory, with the descriptor still readable.
+    if (endpoint.family !== C.AF_UNIX) call.connect(endpoint.fd, new Uint8Array(16), 16);
+    this.collect(endpoint);
+  }
+
+  setRef(ref: boolean): void {
+    this.#doorbell.setRef(ref);
+  }
+
+  close(): Promise<void> {
+    return this.#doorbell.close();
+  }
+}
+
+const NO_NAME = new Uint8Array(0);

@@ -1,0 +1,206 @@
+/**
+ * Sends of whatever users pass in, in the order of the calls: leases go straight to the endpoint; bytes are copied into leases
+ * first, which may have to wait for room.
+ *
+ * @module
+ */
+import type { Endpoint, Name, Part } from "./endpoint.ts";
+import { RingletError } from "./errors.ts";
+import { Lease } from "./lease.ts";
+import { type Receipt, type Release, release } from "./receipt.ts";
+import { integer, notAborted } from "./validate.ts";
+import { Waiters } from "./waiters.ts";
+
+/** What can be sent: a lease, which the send consumes, or bytes, which are copied into one. */
+export type SendData = Lease | Uint8Array;
+
+/** Options of every send. */
+export interface SendOptions {
+  /** Start of the range of a single lease to send, in bytes. Default 0. */
+  offset?: number;
+  /** Length of that range. Default: to the end. */
+  byteLength?: number;
+  /** Gives the send up while it is queued. */
+  signal?: AbortSignal;
+}
+
+/** Names of {@linkcode SendOptions}. */
+export const SEND_OPTIONS = ["offset", "byteLength", "signal"] as const satisfies (keyof SendOptions)[];
+
+/** Bytes copied into one lease at most. */
+const MAX_CHUNK_BYTES = 256 * 1024;
+/** Parts of one send at most: the core's records have room for so many. */
+const MAX_PARTS = 16;
+
+/** The send calls of one socket. */
+export class SendTurns {
+  readonly #endpoint: Endpoint;
+  /** Copies in leases of our own may take so much of the arena for one socket. */
+  readonly #maxCopiedBytes: number;
+  readonly #room = new Waiters<number, true>();
+  #copiedBytes = 0;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(endpoint: Endpoint, maxCopiedBytes: number) {
+    this.#endpoint = endpoint;
+    this.#maxCopiedBytes = maxCopiedBytes;
+  }
+
+  /** Whether sends wait for their turn, so that nothing may overtake them. */
+  get busy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** Sends `data`, at once if nothing waits and nothing has to be copied. */
+  send(data: SendData | readonly SendData[], name: Name | undefined, options: SendOptions): Promise<Receipt> {
+    try {
+      const { signal } = options;
+      this.#endpoint.requireWritable();
+      notAborted(signal);
+      if (data instanceof Lease) {
+        const part = this.range(data, options);
+        if (this.#waiting === 0) return this.#endpoint.send([part], name, signal);
+        return this.#inTurn((sends) => void sends.push(this.#endpoint.send([part], name, signal)));
+      }
+      if (options.offset !== undefined || options.byteLength !== undefined) {
+        throw new RingletError("ERR_INVALID_ARG", "offset and byteLength go with a single lease");
+      }
+      const parts = this.#checked(data);
+      if (this.#endpoint.stream && parts.length === 1) {
+        return this.#inTurn((sends) => this.#queueChunks(parts[0] as Uint8Array, signal, sends));
+      }
+      return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The checked range of a lease. */
+  range(lease: Lease, { offset = 0, byteLength }: SendOptions): Part {
+    integer("offset", offset, 0, lease.byteLength - 1);
+    const length = integer("byteLength", byteLength ?? lease.byteLength - offset, 1, lease.byteLength - offset);
+    return this.#endpoint.part(lease, offset, length);
+  }
+
+  #checked(data: unknown): readonly SendData[] {
+    const parts = Array.isArray(data) ? data : [data];
+    if (!parts.every((part) => part instanceof Lease || part instanceof Uint8Array)) {
+      throw new RingletError("ERR_INVALID_ARG", "Cannot send: data must be a Lease, a Uint8Array or an array of them");
+    }
+    if (parts.length > MAX_PARTS) {
+      throw new RingletError(
+        "ERR_OUT_OF_RANGE",
+        `Cannot send: at most ${MAX_PARTS} parts make one send: current value is ${parts.length}`,
+      );
+    }
+    return parts;
+  }
+
+  /** Runs `queue` when the sends before are queued, and answers one receipt for the sends that it made. */
+  async #inTurn(queue: (sends: Promise<Receipt>[]) => Promise<void> | void): Promise<Receipt> {
+    const before = this.#last;
+    let done!: () => void;
+    this.#last = new Promise<void>((resolve) => done = resolve);
+    this.#waiting += 1;
+    const sends: Promise<Receipt>[] = [];
+    try {
+      if (this.#waiting > 1) await before;
+      const queued = queue(sends);
+      if (queued !== undefined) await queued;
+    } catch (error) {
+      sends.push(Promise.reject(error));
+    } finally {
+      this.#waiting -= 1;
+      done();
+    }
+    return sends.length === 1 ? await sends[0] : await together(sends);
+  }
+
+  /** One send of all parts. */
+  #queueParts(
+    data: readonly SendData[],
+    name: Name | undefined,
+    signal: AbortSignal | undefined,
+    sends: Promise<Receipt>[],
+  ): Promise<void> | void {
+    const filled = data.filter((part) => part instanceof Lease || part.length > 0);
+    const copyBytes = filled.reduce((sum, part) => part instanceof Lease ? sum : sum + part.length, 0);
+    const queue = (room: Lease | undefined) => {
+      const copies: Lease[] = [];
+      const parts = filled.map((part) => {
+        if (part instanceof Lease) return this.range(part, {});
+        const copy = room!;
+        if (copy.byteLength > part.length) room = copy.cut(part.length);
+        copy.bytes.set(part);
+        copies.push(copy);
+        return this.range(copy, {});
+      });
+      const sent = this.#endpoint.send(parts, name, signal);
+      sends.push(sent);
+      for (const copy of copies) this.#giveBackIfRefused(copy, sent);
+    };
+    if (copyBytes === 0) return queue(undefined);
+    const { arena } = this.#endpoint.hub;
+    const room = arena.tryLease(copyBytes);
+    return room === undefined ? arena.lease(copyBytes, { signal }).then(queue) : queue(room);
+  }
+
+  /** The bytes of a stream, in chunks of bounded size, so that one peer that reads slowly does not take the whole arena. */
+  async #queueChunks(data: Uint8Array, signal: AbortSignal | undefined, sends: Promise<Receipt>[]): Promise<void> {
+    const { hub } = this.#endpoint;
+    const chunkBytes = Math.max(1, Math.min(MAX_CHUNK_BYTES, this.#maxCopiedBytes));
+    for (let at = 0; at < data.length; at += chunkBytes) {
+      const chunk = data.subarray(at, at + chunkBytes);
+      if (!this.#hasRoom(chunk.length)) await this.#room.wait(chunk.length, signal);
+      const lease = hub.arena.tryLease(chunk.length) ?? await hub.arena.lease(chunk.length, { signal });
+      lease.bytes.set(chunk);
+      this.#copiedBytes += chunk.length;
+      const sent = this.#endpoint.send([this.range(lease, {})], undefined, signal);
+      sends.push(sent);
+      this.#giveBackIfRefused(lease, sent);
+      this.#whenReleased(sent, () => {
+        this.#copiedBytes -= chunk.length;
+        this.#room.serve((bytes) => this.#hasRoom(bytes) || undefined);
+      });
+    }
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#copiedBytes === 0 || this.#copiedBytes + bytes <= this.#maxCopiedBytes;
+  }
+
+  /** A lease of our own that came back from a refused send goes to the arena. */
+  #giveBackIfRefused(lease: Lease, sent: Promise<Receipt>): void {
+    sent.catch(() => lease[Symbol.dispose]());
+  }
+
+  #whenReleased(sent: Promise<Receipt>, then: () => void): void {
+    sent.then((receipt) => receipt.released, (error) => error instanceof RingletError ? error.released : undefined)
+      .then(then);
+  }
+}
+
+/** One receipt for several sends in a row. */
+async function together(sends: readonly Promise<Receipt>[]): Promise<Receipt> {
+  const results = await Promise.allSettled(sends);
+  let bytes = 0;
+  const releases: Promise<unknown>[] = [];
+  for (const result of results) {
+    if (result.status === "fulfilled") {
+      bytes += result.value.bytes;
+      releases.push(result.value.released);
+    } else if (result.reason instanceof RingletError && result.reason.released !== undefined) {
+      bytes += result.reason.bytesAccepted ?? 0;
+      releases.push(result.reason.released);
+    }
+  }
+  const released = Promise.all(releases).then((all) => release((all as Release[]).some(({ copied }) => copied)));
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed === undefined) return { bytes, released };
+  const { reason } = failed;
+  if (bytes === 0) throw reason;
+  const code = reason instanceof RingletError ? reason.code : "ECANCELED";
+  const message = `Cannot send everything: ${bytes} bytes were accepted: ${reason instanceof Error ? reason.message : reason}`;
+  throw new RingletError(code, message, { cause: reason, bytesAccepted: bytes, released });
+}

@@ -1,0 +1,117 @@
+/**
+ * What TCP connections and UDP sockets have in common.
+ *
+ * @module
+ */
+import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
+import { Endpoint, type EndpointInit, type Name } from "./endpoint.ts";
+import { RingletError } from "./errors.ts";
+import { Lease } from "./lease.ts";
+import type { Receipt } from "./receipt.ts";
+import { SEND_OPTIONS, type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
+import { socketStats, type SocketStats } from "./stats.ts";
+import { integer, options as checkOptions } from "./validate.ts";
+
+/** Options of `close`. */
+export interface CloseOptions {
+  /** How long what is in flight may take, in milliseconds. Default 5000. 0 is `abort()`. */
+  deadlineMs?: number;
+}
+
+/** Default of {@linkcode CloseOptions.deadlineMs}. */
+const DEADLINE_MS = 5000;
+
+/** The checked deadline of a close. */
+export function deadlineOf(options: CloseOptions): number {
+  checkOptions("options", options, ["deadlineMs"]);
+  return integer("deadlineMs", options.deadlineMs ?? DEADLINE_MS, 0, 2 ** 31 - 1);
+}
+
+/** See the module. */
+export abstract class Socket {
+  /** @ignore */
+  protected readonly endpoint: Endpoint;
+  /** @ignore */
+  protected readonly turns: SendTurns;
+  #localAddr: InternetAddress | UnixAddress | undefined;
+
+  /** @ignore Sockets come from `io.connect()`, `io.listen()` and `io.bindUdp()`. */
+  constructor(init: EndpointInit) {
+    this.endpoint = new Endpoint(init);
+    this.turns = new SendTurns(this.endpoint, init.maxInFlightBytes);
+  }
+
+  /** The address this socket is bound to. */
+  get localAddr(): InternetAddress | UnixAddress {
+    return this.#localAddr ??= this.endpoint.address("getsockname");
+  }
+
+  /** The peer's address, if the socket has one. */
+  get remoteAddr(): InternetAddress | UnixAddress | undefined {
+    return this.endpoint.remote;
+  }
+
+  /** @ignore */
+  protected sendTo(
+    data: SendData | readonly SendData[],
+    name: Name | undefined,
+    options: SendOptions,
+  ): Promise<Receipt> {
+    return this.turns.send(data, name, options);
+  }
+
+  /** @ignore */
+  protected trySendTo(lease: Lease, name: Name | undefined, options: Omit<SendOptions, "signal">): number {
+    const { endpoint } = this;
+    endpoint.requireWritable();
+    if (!(lease instanceof Lease)) {
+      throw new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
+    }
+    const { batch } = endpoint.hub;
+    if (batch.full || this.turns.busy) return -1;
+    const part = this.turns.range(lease, options);
+    const id = endpoint.enqueueOne(part, name, batch, endpoint.asksZeroCopy(part.byteLength));
+    return id < 0 ? -1 : id;
+  }
+
+  /** Lets pending operations of this socket keep the process alive again. */
+  ref(): void {
+    this.endpoint.setRef(true);
+  }
+
+  /** Lets the process end although operations of this socket are pending. */
+  unref(): void {
+    this.endpoint.setRef(false);
+  }
+
+  /** What this socket did, and what it has in flight. */
+  stats(): SocketStats {
+    return socketStats(this.endpoint);
+  }
+
+  /**
+   * Closes the socket: what is queued goes out, what the kernel accepted stays accepted, and every loan ends before the descriptor
+   * does. At the deadline queued sends fail with `ECANCELED` and the kernel is made to return its loans, at the price of the
+   * connection. A second call changes nothing.
+   *
+   * @param options How long that may take.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    await this.endpoint.close(deadlineOf(options));
+  }
+
+  /** Closes now: resets a connection, cancels what is queued, and takes every loan back. */
+  async abort(): Promise<void> {
+    await this.endpoint.close(0);
+  }
+
+  /** {@linkcode close} with its default deadline. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** @ignore Exported for option checks of subclasses. */
+export function checkSendOptions<T extends SendOptions>(options: T, more: readonly (keyof T & string)[] = []): void {
+  checkOptions("options", options, [...SEND_OPTIONS, ...more] as (keyof T & string)[]);
+}

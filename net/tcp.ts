@@ -1,0 +1,235 @@
+/**
+ * TCP connections and listeners, and Unix stream sockets, which only copy.
+ *
+ * @module
+ */
+import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
+import { C } from "../ffi/abi.ts";
+import { Endpoint, type EndpointInit } from "./endpoint.ts";
+import type { Flow } from "./flow.ts";
+import type { Lease } from "./lease.ts";
+import { applySettings, configure, TCP_OPTIONS, type TcpSocketOptions, UNIX_OPTIONS } from "./options.ts";
+import type { Receipt } from "./receipt.ts";
+import type { SendData, SendOptions } from "./send_turns.ts";
+import { checkSendOptions, type CloseOptions, deadlineOf, Socket } from "./socket.ts";
+import { readableOf, writableOf } from "./streams.ts";
+import { notAborted, options as checkOptions } from "./validate.ts";
+
+/** Options of calls that wait. */
+export interface WaitOptions {
+  /** Gives the call up. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A stream to a peer: TCP, or a Unix socket.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@ringlet/ringlet";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using io = await open({ arenaBytes: 1 << 20 });
+ * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+ * const { port } = listener.localAddr as { port: number };
+ * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+ * await using peer = await listener.accept();
+ *
+ * const lease = await io.lease(5);
+ * lease.bytes.set(new TextEncoder().encode("hello"));
+ * const receipt = await conn.send(lease);
+ * await receipt.released;
+ *
+ * using into = await io.lease(100);
+ * assertEquals(await peer.recv(into), 5);
+ * assertEquals(new TextDecoder().decode(into.bytes.slice(0, 5)), "hello");
+ * ```
+ */
+export class TcpConn extends Socket {
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #writable: WritableStream<Uint8Array> | undefined;
+
+  /** @ignore */
+  constructor(init: EndpointInit, remote?: InternetAddress | UnixAddress) {
+    super(init);
+    this.endpoint.remote = remote;
+  }
+
+  /** The peer's address; empty when the peer was gone before anybody asked. */
+  override get remoteAddr(): InternetAddress | UnixAddress | undefined {
+    const { endpoint } = this;
+    if (endpoint.remote === undefined && !endpoint.closing) {
+      try {
+        endpoint.remote = endpoint.address("getpeername");
+      } catch {
+        return undefined;
+      }
+    }
+    return endpoint.remote;
+  }
+
+  /**
+   * Sends bytes, in the order of the calls.
+   *
+   * @param data A lease, which the send consumes (see {@linkcode Lease}); bytes, which are copied into one; or up to 16 of
+   * them, which go out as one.
+   * @param options A range of a single lease, and a signal.
+   * @returns A receipt as soon as the kernel has accepted everything. Its `released` tells when the memory is free again.
+   * @throws {RingletError} With `bytesAccepted`. When that is 0 every lease is the program's again; otherwise `released` tells
+   * when the rest is. `EPIPE` and `ECONNRESET` when the connection is gone, `ERR_LEASE_*` for a lease that cannot be sent.
+   */
+  send(data: SendData | readonly SendData[], options: SendOptions = {}): Promise<Receipt> {
+    try {
+      checkSendOptions(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.sendTo(data, undefined, options);
+  }
+
+  /**
+   * Prepares a send without a promise. It goes out with the next `io.flush()`, and `io.reap()` tells what became of it.
+   *
+   * @param lease The lease to send, which is consumed.
+   * @param options A range of it.
+   * @returns The send's number, or -1 when every record is in use: flush, reap, and try again.
+   * @throws {RingletError} As {@linkcode send} does for bad input.
+   */
+  trySend(lease: Lease, options: Omit<SendOptions, "signal"> = {}): number {
+    return this.trySendTo(lease, undefined, options);
+  }
+
+  /**
+   * Receives what has come, at least one byte, into the front of a lease. The lease is lent meanwhile.
+   *
+   * @param lease Where to.
+   * @param options A signal; giving up loses no bytes.
+   * @returns The number of bytes, or `null` at the end of the stream: the peer has closed its side.
+   * @throws {RingletError} `ECONNRESET` when the peer reset the connection, `ERR_CLOSED` when this side closed it meanwhile.
+   */
+  async recv(lease: Lease, options: WaitOptions = {}): Promise<number | null> {
+    const { bytes } = await receiveInto(this.endpoint, lease, options);
+    return bytes === 0 ? null : bytes;
+  }
+
+  /** What comes in, as a stream of fresh arrays. Closing the stream leaves the connection open. */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= readableOf(this, this.endpoint.hub.arena);
+  }
+
+  /** What goes out, as a stream. Closing it is {@linkcode closeWrite}; aborting it resets the connection. */
+  get writable(): WritableStream<Uint8Array> {
+    return this.#writable ??= writableOf(this);
+  }
+
+  /** Changes options of the open connection. */
+  configure(options: TcpSocketOptions): void {
+    const { hub, fd, family } = this.endpoint;
+    this.endpoint.requireOpen("connection");
+    if (family === C.AF_UNIX) configure(hub.system, fd, family, options, UNIX_OPTIONS);
+    else configure(hub.system, fd, family, options, TCP_OPTIONS);
+  }
+
+  /** @ignore */
+  async connect(name: Uint8Array, what: string, signal: AbortSignal): Promise<void> {
+    await this.endpoint.hub.engine.connect(this.endpoint, name, what, signal);
+    this.endpoint.remote = this.endpoint.address("getpeername");
+  }
+
+  /** Ends this side of the stream after everything queued; receiving goes on. A second call changes nothing. */
+  async closeWrite(): Promise<void> {
+    await this.endpoint.closeWrite();
+  }
+}
+
+/** Receives once into a lease, which is lent meanwhile. */
+export async function receiveInto(endpoint: Endpoint, lease: Lease, options: WaitOptions) {
+  checkOptions("options", options, ["signal"]);
+  notAborted(options.signal);
+  endpoint.requireOpen();
+  const { arena, engine } = endpoint.hub;
+  arena.lend(lease);
+  try {
+    return await engine.receive(endpoint, lease, options.signal);
+  } finally {
+    arena.handBack(lease);
+  }
+}
+
+/** A socket that accepts streams. */
+export class TcpListener implements AsyncIterable<TcpConn> {
+  readonly #endpoint: Endpoint;
+  readonly #options: TcpSocketOptions;
+  readonly #flow: Flow;
+  #localAddr: InternetAddress | UnixAddress | undefined;
+
+  /** @ignore Listeners come from `io.listen()`. */
+  constructor(init: Omit<EndpointInit, "policy" | "maxInFlightBytes">, flow: Flow, options: TcpSocketOptions) {
+    this.#endpoint = new Endpoint({ ...init, ...flow() });
+    this.#flow = flow;
+    this.#options = options;
+  }
+
+  /** The address this listener is bound to. */
+  get localAddr(): InternetAddress | UnixAddress {
+    return this.#localAddr ??= this.#endpoint.address("getsockname");
+  }
+
+  /**
+   * Accepts the next connection.
+   *
+   * @param options A signal.
+   * @returns The connection.
+   * @throws {RingletError} `ERR_CLOSED` when the listener was closed meanwhile, `EMFILE` when descriptors have run out.
+   */
+  async accept(options: WaitOptions = {}): Promise<TcpConn> {
+    checkOptions("options", options, ["signal"]);
+    notAborted(options.signal);
+    this.#endpoint.requireOpen("listener");
+    const { hub, family } = this.#endpoint;
+    const fd = await hub.engine.accept(this.#endpoint, options.signal);
+    const names = family === C.AF_UNIX ? UNIX_OPTIONS : TCP_OPTIONS;
+    try {
+      applySettings(hub.system, fd, family, this.#options, names);
+    } catch (error) {
+      hub.system.libc.call.close(fd);
+      throw error;
+    }
+    return new TcpConn({ ...this.#flow(), hub, fd, family, stream: true });
+  }
+
+  /** Connections as they come, until the listener is closed. */
+  async *[Symbol.asyncIterator](): AsyncIterator<TcpConn> {
+    while (!this.#endpoint.closing) {
+      let conn: TcpConn;
+      try {
+        conn = await this.accept();
+      } catch (error) {
+        if (this.#endpoint.closing) return;
+        throw error;
+      }
+      yield conn;
+    }
+  }
+
+  /** Lets a pending accept keep the process alive again. */
+  ref(): void {
+    this.#endpoint.setRef(true);
+  }
+
+  /** Lets the process end although an accept is pending. */
+  unref(): void {
+    this.#endpoint.setRef(false);
+  }
+
+  /** Stops listening. Accepted connections stay. A second call changes nothing. */
+  async close(options: CloseOptions = {}): Promise<void> {
+    deadlineOf(options);
+    await this.#endpoint.close(0);
+  }
+
+  /** {@linkcode close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

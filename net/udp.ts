@@ -1,0 +1,216 @@
+/**
+ * UDP sockets.
+ *
+ * @module
+ */
+import { C, layout } from "../ffi/abi.ts";
+import { decodeAddress, encodeNumeric, interfaceIndex, type InternetAddress } from "../ffi/address.ts";
+import type { EndpointInit } from "./endpoint.ts";
+import { RingletError, systemError } from "./errors.ts";
+import type { Lease } from "./lease.ts";
+import { configure, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
+import type { Receipt } from "./receipt.ts";
+import { Destinations } from "./resolve.ts";
+import type { SendData, SendOptions } from "./send_turns.ts";
+import { checkSendOptions, Socket } from "./socket.ts";
+import { receiveInto, type WaitOptions } from "./tcp.ts";
+import { options as checkOptions, text } from "./validate.ts";
+
+/** Options of a datagram. */
+export interface DatagramOptions extends SendOptions {
+  /** The destination; not needed when the socket has a `remote` address. */
+  to?: InternetAddress;
+}
+
+/** A received datagram. */
+export interface Datagram {
+  /** Bytes that are at the front of the lease. */
+  readonly bytes: number;
+  /** Who sent it. */
+  readonly from: InternetAddress;
+  /** The datagram was longer than the lease; the rest is lost. */
+  readonly truncated: boolean;
+}
+
+/** Which interface joins a multicast group. */
+export interface MulticastOptions {
+  /** Name of the interface, such as `eth0`. Default: the kernel chooses by its routes. */
+  interface?: string;
+}
+
+/** The most that one datagram carries. */
+const MAX_BYTES_V4 = 65_507;
+const MAX_BYTES_V6 = 65_527;
+
+/**
+ * A UDP socket.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@ringlet/ringlet";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using io = await open({ arenaBytes: 1 << 20 });
+ * await using receiver = await io.bindUdp({ hostname: "127.0.0.1", port: 0 });
+ * await using sender = await io.bindUdp({ hostname: "127.0.0.1", port: 0 });
+ *
+ * const to = receiver.localAddr;
+ * await sender.send(new Uint8Array([1, 2, 3]), { to });
+ *
+ * using into = await io.lease(1500);
+ * const { bytes, from } = await receiver.recv(into);
+ * assertEquals(bytes, 3);
+ * assertEquals(from, sender.localAddr);
+ * ```
+ */
+export class UdpSocket extends Socket {
+  readonly #destinations: Destinations;
+  readonly #maxBytes: number;
+
+  /** @ignore Sockets come from `io.bindUdp()`. */
+  constructor(init: EndpointInit, remote?: InternetAddress) {
+    super(init);
+    this.endpoint.remote = remote;
+    this.#destinations = new Destinations(init.hub.system, init.family);
+    this.#maxBytes = init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4;
+  }
+
+  /** The address this socket is bound to. */
+  override get localAddr(): InternetAddress {
+    return super.localAddr as InternetAddress;
+  }
+
+  /** The only peer, if the socket was bound with one. */
+  override get remoteAddr(): InternetAddress | undefined {
+    return super.remoteAddr as InternetAddress | undefined;
+  }
+
+  /**
+   * Sends one datagram.
+   *
+   * @param data A lease, which the send consumes (see {@linkcode Lease}); bytes, which are copied into one; or up to 16 of
+   * them, which make one datagram. At most 65,507 bytes over IPv4, 65,527 over IPv6; `new Uint8Array(0)` is an empty one.
+   * @param options The destination, a range of a single lease, and a signal.
+   * @returns A receipt as soon as the kernel has accepted the datagram. Its `released` tells when the memory is free again.
+   * @throws {RingletError} `EMSGSIZE`, `EDESTADDRREQ`, `EACCES` (broadcast), `ECONNREFUSED` (a peer's answer to an earlier
+   * datagram of a socket with `remote`), `ENOTFOUND`; the leases are the program's again.
+   */
+  send(data: SendData | readonly SendData[], options: DatagramOptions = {}): Promise<Receipt> {
+    try {
+      checkSendOptions(options, ["to"]);
+      this.#checkSize(data, options);
+      if (options.to === undefined) return this.sendTo(data, this.#connected(), options);
+      const name = this.#destinations.now(options.to);
+      if (name !== undefined) return this.sendTo(data, name, options);
+      return this.#destinations.later(options.to).then((name) => this.sendTo(data, name, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Prepares a datagram without a promise. It goes out with the next `io.flush()`, and `io.reap()` tells what became of it.
+   *
+   * @param lease The lease to send, which is consumed.
+   * @param options A range of it, and a numeric destination.
+   * @returns The send's number, or -1 when every record is in use: flush, reap, and try again.
+   * @throws {RingletError} As {@linkcode send} does for bad input.
+   */
+  trySend(lease: Lease, options: Omit<DatagramOptions, "signal"> = {}): number {
+    this.#checkSize(lease, options);
+    const { to } = options;
+    const name = to === undefined ? this.#connected() : this.#destinations.now(to);
+    if (to !== undefined && name === undefined) {
+      throw new RingletError("ERR_INVALID_ARG", `Cannot try to send to "${to.hostname}": trySend takes numeric addresses`, {
+        advice: "resolve the name first, or use send()",
+      });
+    }
+    return this.trySendTo(lease, name, options);
+  }
+
+  #connected(): undefined {
+    if (this.endpoint.remote !== undefined) return undefined;
+    throw new RingletError("EDESTADDRREQ", "Cannot send: there is no destination", {
+      advice: "pass `to`, or bind the socket with `remote`",
+    });
+  }
+
+  #checkSize(data: SendData | readonly SendData[], options: SendOptions): void {
+    const parts = Array.isArray(data) ? data as readonly SendData[] : [data as SendData];
+    let bytes = options.byteLength ?? -(options.offset ?? 0);
+    if (options.byteLength === undefined) { for (const part of parts) bytes += part?.byteLength ?? 0; }
+    if (bytes > this.#maxBytes) {
+      throw new RingletError(
+        "EMSGSIZE",
+        `Cannot send: a datagram carries at most ${this.#maxBytes} bytes: current value is ${bytes}`,
+        { bytesAccepted: 0 },
+      );
+    }
+  }
+
+  /**
+   * Receives one datagram into the front of a lease. The lease is lent meanwhile.
+   *
+   * @param lease Where to; a longer datagram is truncated.
+   * @param options A signal; giving up loses no datagram.
+   * @returns Its length and sender.
+   * @throws {RingletError} `ERR_CLOSED` when this socket was closed meanwhile.
+   */
+  async recv(lease: Lease, options: WaitOptions = {}): Promise<Datagram> {
+    const { bytes, truncated, name } = await receiveInto(this.endpoint, lease, options);
+    const from = decodeAddress(this.endpoint.hub.system, name, name.length) as InternetAddress;
+    return { bytes, from, truncated };
+  }
+
+  /** Changes options of the open socket. */
+  configure(options: UdpSocketOptions): void {
+    this.endpoint.requireOpen();
+    configure(this.endpoint.hub.system, this.endpoint.fd, this.endpoint.family, options, UDP_OPTIONS);
+  }
+
+  /**
+   * Joins a multicast group.
+   *
+   * @param group The group's address.
+   * @param options The interface.
+   * @throws {RingletError} `EINVAL` for an address that is no multicast group, `ENODEV` for an unknown interface,
+   * `EADDRINUSE` when the group was joined before.
+   */
+  joinMulticast(group: string, options: MulticastOptions = {}): void {
+    this.#membership("join", group, options);
+  }
+
+  /** Leaves a multicast group that was joined with the same arguments. */
+  leaveMulticast(group: string, options: MulticastOptions = {}): void {
+    this.#membership("leave", group, options);
+  }
+
+  #membership(action: "join" | "leave", group: string, options: MulticastOptions): void {
+    this.endpoint.requireOpen();
+    checkOptions("options", options, ["interface"]);
+    const { system } = this.endpoint.hub;
+    const address = encodeNumeric(system, text("group", group), 0);
+    if (address === undefined) {
+      throw new RingletError("ERR_INVALID_ARG", `group must be an IP address: current value is "${group}"`);
+    }
+    const index = options.interface === undefined ? 0 : interfaceIndex(system, text("interface", options.interface));
+    if (options.interface !== undefined && index === 0) {
+      throw new RingletError("ENODEV", `Cannot ${action} ${group}: there is no interface "${options.interface}"`);
+    }
+    const v6 = address.family === C.AF_INET6;
+    const { ip_mreqn, ipv6_mreq, sockaddr_in, sockaddr_in6 } = layout;
+    const request = new Uint8Array(v6 ? ipv6_mreq.size : ip_mreqn.size);
+    const ip = v6
+      ? address.bytes.subarray(sockaddr_in6.sin6_addr, sockaddr_in6.sin6_addr + 16)
+      : address.bytes.subarray(sockaddr_in.sin_addr, sockaddr_in.sin_addr + 4);
+    request.set(ip, v6 ? ipv6_mreq.ipv6mr_multiaddr : ip_mreqn.imr_multiaddr);
+    new DataView(request.buffer).setInt32(v6 ? ipv6_mreq.ipv6mr_interface : ip_mreqn.imr_ifindex, index, true);
+    const option = v6
+      ? { join: C.IPV6_ADD_MEMBERSHIP, leave: C.IPV6_DROP_MEMBERSHIP }[action]
+      : { join: C.IP_ADD_MEMBERSHIP, leave: C.IP_DROP_MEMBERSHIP }[action];
+    const level = v6 ? C.IPPROTO_IPV6 : C.IPPROTO_IP;
+    if (system.libc.call.setsockopt(this.endpoint.fd, level, option, request, request.length) < 0) {
+      throw systemError("setsockopt", system.libc.errno(), `${action} ${group}`);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Checks of what users pass in: everything is refused before the kernel sees it, with what was wrong and what is allowed.
+ *
+ * @module
+ */
+import { RingletError } from "./errors.ts";
+
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  return value === null || typeof value !== "object" ? String(value) : Object.prototype.toString.call(value);
+}
+
+/**
+ * `value` as a whole number within `min..max`.
+ *
+ * @throws {RingletError} `ERR_INVALID_ARG` when it is no number, `ERR_OUT_OF_RANGE` when it is fractional, NaN or out of bounds.
+ */
+export function integer(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== "number") {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must be a number: current value is ${shown(value)}`);
+  }
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RingletError(
+      "ERR_OUT_OF_RANGE",
+      `${name} must be a whole number from ${min} to ${max}: current value is ${value}`,
+    );
+  }
+  return value;
+}
+
+/** `value` as a port; `min` is 0 where the system may choose one. */
+export function port(name: string, value: unknown, min: 0 | 1): number {
+  return integer(name, value, min, 65_535);
+}
+
+/** `value` as a string that C can read. */
+export function text(name: string, value: unknown): string {
+  if (typeof value !== "string" || value === "") {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must be a non-empty string: current value is ${shown(value)}`);
+  }
+  if (value.indexOf("\0", 1) > 0) {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must not contain NUL: current value is ${shown(value)}`);
+  }
+  return value;
+}
+
+/** `value` as one of `allowed`. */
+export function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  if (!allowed.includes(value as T)) {
+    throw new RingletError(
+      "ERR_INVALID_ARG",
+      `${name} must be one of ${allowed.join(", ")}: current value is ${shown(value)}`,
+    );
+  }
+  return value as T;
+}
+
+/** `value` as a boolean. */
+export function boolean(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must be a boolean: current value is ${shown(value)}`);
+  }
+  return value;
+}
+
+/** `value` as an options object without names nobody reads: a misspelt option is an error, not a default. */
+export function options<T extends object>(name: string, value: T, known: readonly (keyof T & string)[]): T {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must be an object: current value is ${shown(value)}`);
+  }
+  const unknown = Object.keys(value).find((key) => !known.includes(key as keyof T & string));
+  if (unknown !== undefined) {
+    throw new RingletError("ERR_INVALID_ARG", `${name} has no option "${unknown}": there are ${known.join(", ")}`);
+  }
+  return value;
+}
+
+/** Throws the signal's reason if it is aborted; an error if it is no signal. */
+export function notAborted(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  if (!(signal instanceof AbortSignal)) {
+    throw new RingletError("ERR_INVALID_ARG", `signal must be an AbortSignal: current value is ${shown(signal)}`);
+  }
+  signal.throwIfAborted();
+}

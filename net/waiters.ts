@@ -1,0 +1,61 @@
+/**
+ * A queue of promises that are served in order.
+ *
+ * @module
+ */
+
+interface Waiter<T, R> {
+  readonly request: T;
+  readonly resolve: (value: R) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly stop: () => void;
+}
+
+/** Waiting requests of type `T`, each answered by an `R`, first come, first served. */
+export class Waiters<T, R> {
+  readonly #queue = new Set<Waiter<T, R>>();
+
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  /** Waits until {@linkcode serve} or {@linkcode fail} answers; an aborted `signal` leaves the queue. */
+  wait(request: T, signal?: AbortSignal): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      const onAbort = () => {
+        this.#queue.delete(waiter);
+        reject(signal!.reason);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      const stop = () => signal?.removeEventListener("abort", onAbort);
+      const waiter: Waiter<T, R> = { request, resolve, reject, stop };
+      this.#queue.add(waiter);
+    });
+  }
+
+  /** Answers waiters from the front until `answer` has nothing (`undefined`) for one. One that throws is rejected. */
+  serve(answer: (request: T) => R | undefined): void {
+    for (const waiter of this.#queue) {
+      let value: R | undefined;
+      try {
+        value = answer(waiter.request);
+      } catch (error) {
+        this.#leave(waiter).reject(error);
+        continue;
+      }
+      if (value === undefined) return;
+      this.#leave(waiter).resolve(value);
+    }
+  }
+
+  /** Rejects every waiter. */
+  fail(reason: unknown): void {
+    for (const waiter of this.#queue) this.#leave(waiter).reject(reason);
+  }
+
+  #leave(waiter: Waiter<T, R>): Waiter<T, R> {
+    this.#queue.delete(waiter);
+    waiter.stop();
+    return waiter;
+  }
+}

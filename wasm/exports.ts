@@ -1,0 +1,119 @@
+/**
+ * The raw functions of the core. All take and return 32-bit integers; a negative result is a fault, except where an
+ * unsigned value is returned (`>>> 0` makes it one). Further results are in the OUT region, named after "OUT:".
+ * @module
+ */
+
+/** What the WebAssembly instance exports. */
+export interface CoreExports {
+  /** Bytes of memory needed for tables of these sizes (unsigned), 0 if they do not fit. Needs no start. */
+  core_bytes(arena: number, leases: number, sends: number, sockets: number, window: number): number;
+  /** Starts the core in zero-filled memory. Once. */
+  core_init(
+    arena: number,
+    piece: number,
+    leases: number,
+    sends: number,
+    sockets: number,
+    window: number,
+  ): number;
+  /** Machine addresses of both memories, for the pointers in messages. Before the first send. */
+  core_bases(coreLo: number, coreHi: number, arenaLo: number, arenaHi: number): void;
+  /** Byte address of a region (unsigned). */
+  region(i: number): number;
+
+  /** The id after `a` (unsigned). */
+  seq_next(a: number): number;
+  /** Steps from one id to another (unsigned). */
+  seq_distance(from: number, to: number): number;
+  /** 1 if `x` is in the inclusive range, which may wrap. */
+  seq_contains(lo: number, hi: number, x: number): number;
+  /** Ids in the inclusive range (unsigned); 0 stands for 2^32. */
+  seq_len(lo: number, hi: number): number;
+  /** RFC 1982: -1, 0, 1, and 2 where the order is undefined. */
+  seq_compare(a: number, b: number): number;
+
+  /** A new lease: its slot. OUT: generation, offset, bytes. */
+  lease_take(bytes: number, align: number): number;
+  /** Cuts a lease at a byte; the slot of the second part. OUT: generation, offset, bytes. */
+  lease_cut(slot: number, generation: number, at: number): number;
+  /** Adds an explicit hold. */
+  lease_retain(slot: number, generation: number): number;
+  /** Ends a hold; 1 if the lease went back to the arena. */
+  lease_release(slot: number, generation: number): number;
+  /** Lends a lease to a receive. */
+  lease_lend(slot: number, generation: number): number;
+  /** Ends a receive; 1 if the lease went back to the arena. */
+  lease_unlend(slot: number, generation: number): number;
+  /** OUT: generation, offset, bytes, holds, implicit, sends. */
+  lease_state(slot: number, generation: number): number;
+  /** OUT: free bytes, largest free block, blocks used, leases out. */
+  arena_state(): number;
+  /** Loans, counted by walking the lease records. OUT: bytes lent, low and high word. */
+  in_flight(): number;
+
+  /** A new socket: its slot. OUT: generation. */
+  socket_new(kind: number, maxInFlightBytes: number): number;
+  /** Forgets an idle socket. */
+  socket_free(slot: number, generation: number): number;
+  /** Changes the byte limit; 0xFFFFFFFF for none. */
+  socket_limit(slot: number, generation: number, maxInFlightBytes: number): number;
+  /** Sets the next id of an idle socket. For tests. */
+  socket_set_next(slot: number, generation: number, id: number): number;
+  /** OUT: next id, oldest id, ids outstanding, queued sends, in-flight bytes, suspect. */
+  socket_state(slot: number, generation: number): number;
+  /** Whether a failed call may have taken an id that a completion will show. */
+  suspect(slot: number, generation: number, on: number): number;
+
+  /** A new send without leases: its slot. OUT: generation, byte address of the name. */
+  send_new(socket: number, generation: number, flags: number, nameBytes: number): number;
+  /** Adds part of a lease to an open send. */
+  send_lease(
+    send: number,
+    generation: number,
+    lease: number,
+    leaseGeneration: number,
+    at: number,
+    bytes: number,
+  ): number;
+  /** Queues an open send. */
+  send_queue(send: number, generation: number): number;
+  /** The three above at once: the slot. OUT: generation, byte address of the name. */
+  send_one(
+    socket: number,
+    generation: number,
+    flags: number,
+    nameBytes: number,
+    lease: number,
+    leaseGeneration: number,
+    at: number,
+    bytes: number,
+  ): number;
+  /** Undoes an open send. */
+  send_drop(send: number, generation: number): number;
+  /** Takes a send out of its queue. OUT: bytes accepted, whole. */
+  send_cancel(send: number, generation: number): number;
+
+  /** The kernel took bytes of the send at the head of its queue. OUT: id, bytes left. */
+  accept(send: number, generation: number, bytes: number, zeroCopy: number): number;
+  /** A failed send took the socket's next id. OUT: id. */
+  take_id(socket: number, generation: number): number;
+  /** The kernel is done with a range of ids: how many were resolved. OUT: resolved, duplicate, unknown, adopted. */
+  complete(socket: number, generation: number, lo: number, hi: number, copied: number): number;
+  /** Events that can be read in one piece. OUT: byte address of the first. */
+  events_ready(): number;
+  /** Consumes events. */
+  events_take(n: number): number;
+
+  /** Lays out messages from the head of a queue: how many. OUT: zero-copy, bytes, reason for none. */
+  batch_fill(socket: number, generation: number, max: number): number;
+  /** The kernel took so many messages: sends left in the queue. OUT: bytes accepted. */
+  batch_done(socket: number, generation: number, count: number): number;
+  /** The send at the head goes as a copy from here on. */
+  batch_copy(socket: number, generation: number): number;
+  /** The send at the head failed: its slot. OUT: its generation, bytes accepted, whole. */
+  batch_fail(socket: number, generation: number): number;
+
+  /** Version of the crate. */
+  version(): number;
+}

@@ -1,0 +1,171 @@
+/**
+ * Offsets and numbers that both sides of the core agree on. A test compares them with the compiled core.
+ * @module
+ */
+
+/** Results beyond the first: 16 words in the OUT region. */
+export const OUT_WORDS = 16;
+
+/** Refusals, as the raw exports return them. */
+export const FAULT = {
+  /** Nothing fits now; it may later. */
+  NO_ROOM: -1,
+  /** A fixed table is full. */
+  NO_SLOT: -2,
+  /** No such slot, or another generation lives in it. */
+  STALE: -3,
+  /** The program holds no claim to the lease. */
+  NOT_HELD: -4,
+  /** An argument is out of bounds. */
+  RANGE: -5,
+  /** Not in this state. */
+  BUSY: -6,
+} as const satisfies Record<string, number>;
+
+/** Regions of the core's memory, as `region(i)` numbers them. */
+export const REGION = {
+  OUT: 0,
+  COUNTERS: 1,
+  EVENTS: 2,
+  LEASES: 3,
+  SENDS: 4,
+  SOCKETS: 5,
+  BATCH: 6,
+  SCRATCH: 7,
+  END: 8,
+} as const satisfies Record<string, number>;
+
+/** Bytes of the SCRATCH region, which the core never touches. */
+export const SCRATCH_BYTES = 65_536;
+
+/** Kinds of events. */
+export const EVENT = {
+  /** The kernel took the last byte; the value is how many there were. */
+  ACCEPTED: 1,
+  /** The kernel let go of the memory; the value is 1 if any part was copied. */
+  RELEASED: 2,
+} as const satisfies Record<string, number>;
+
+/** Bytes of an event: kind, send slot, send generation, value, as u32. */
+export const EVENT_BYTES = 16;
+
+/** Byte offsets in a lease record. */
+export const LEASE = {
+  BYTES: 32,
+  OFFSET: 0,
+  LENGTH: 4,
+  GENERATION: 8,
+  HOLDS: 12,
+  SENDS: 16,
+  BLOCK: 20,
+  IMPLICIT: 24,
+  LINK: 28,
+} as const satisfies Record<string, number>;
+
+/** Byte offsets in a send record. `MSGHDR`, `IOVECS`, `NAME` and `CONTROL` have the form of 64-bit Linux. */
+export const SEND = {
+  BYTES: 576,
+  GENERATION: 0,
+  STATE: 4,
+  SOCKET: 8,
+  SOCKET_GENERATION: 12,
+  REFS: 16,
+  FLAGS: 20,
+  LENGTH: 24,
+  ACCEPTED: 28,
+  LENT: 32,
+  LEASE_COUNT: 36,
+  CONSUMED: 40,
+  POSITION: 44,
+  LINK: 48,
+  BACK: 52,
+  LEASES: 56,
+  MSGHDR: 120,
+  IOVECS: 176,
+  NAME: 432,
+  CONTROL: 464,
+  MAX_LEASES: 16,
+  NAME_BYTES: 32,
+  CONTROL_BYTES: 112,
+} as const satisfies Record<string, number>;
+
+/** States of a send record. */
+export const SEND_STATE = {
+  FREE: 0,
+  OPEN: 1,
+  QUEUED: 2,
+  ACCEPTED: 3,
+  RELEASED: 4,
+} as const satisfies Record<string, number>;
+
+/** Flags of a send record; only `ZERO_COPY` may be asked for. */
+export const SEND_FLAG = {
+  ZERO_COPY: 1,
+  COPIED: 2,
+  NOT_COPIED: 4,
+  FAILED: 8,
+} as const satisfies Record<string, number>;
+
+/** Byte offsets in a socket record. `COUNTERS` are u64 in the order of {@linkcode SOCKET_COUNTERS}. */
+export const SOCKET = {
+  BYTES: 128,
+  GENERATION: 0,
+  FLAGS: 4,
+  NEXT: 8,
+  OLDEST: 12,
+  OUTSTANDING: 16,
+  HEAD: 20,
+  TAIL: 24,
+  QUEUED: 28,
+  LIMIT: 32,
+  LINK: 36,
+  IN_FLIGHT: 40,
+  COUNTERS: 48,
+} as const satisfies Record<string, number>;
+
+/** Kinds of sockets. */
+export const SOCKET_KIND = { STREAM: 0, DATAGRAM: 1 } as const satisfies Record<string, number>;
+
+/** Bytes of one message of a batch, and the offset of the byte count the kernel writes into it. */
+export const BATCH = {
+  MESSAGES: 1024,
+  BYTES: 64,
+  LENGTH: 56,
+} as const satisfies Record<string, number>;
+
+/** Why `batch_fill` answered 0. */
+export const BATCH_REASON = { EMPTY: 0, WINDOW: 1, LIMIT: 2 } as const satisfies Record<string, number>;
+
+/** Totals in the COUNTERS region: u64 each, in this order. */
+export const COUNTERS = [
+  "lent",
+  "released",
+  "sends",
+  "accepted",
+  "failed",
+  "bytesAccepted",
+  "bytesZeroCopy",
+  "notifications",
+  "idsCopied",
+  "idsNotCopied",
+  "idsTaken",
+  "idsDuplicate",
+  "idsUnknown",
+  "staleHandles",
+  "maxInFlight",
+  "maxInFlightBytes",
+] as const satisfies readonly string[];
+
+/** Totals of one socket: u64 each, in this order, from `SOCKET.COUNTERS` on. */
+export const SOCKET_COUNTERS = [
+  "sends",
+  "accepted",
+  "bytesAccepted",
+  "bytesZeroCopy",
+  "idsCopied",
+  "idsNotCopied",
+  "idsTaken",
+  "idsDuplicate",
+  "idsUnknown",
+  "notifications",
+] as const satisfies readonly string[];

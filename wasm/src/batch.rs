@@ -1,0 +1,130 @@
+//! Batches in the form of Linux `sendmmsg`: what the head of a queue looks like to the kernel.
+
+use crate::ledger::{Ledger, Withdrawn};
+use crate::send::{self, Mmsghdr};
+use crate::seq;
+use crate::socket;
+use crate::Fault;
+
+/// Messages in one batch.
+pub const MESSAGES: u32 = 1024;
+
+/// Why a batch is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reason {
+    /// Nothing is queued.
+    Empty = 0,
+    /// Every id of the window is outstanding.
+    Window = 1,
+    /// The socket has as many bytes in flight as it may.
+    Limit = 2,
+}
+
+/// A filled batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// How many messages.
+    pub messages: u32,
+    /// Whether they ask for zero-copy: one flag for the whole call.
+    pub zero_copy: bool,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Why there are none; meaningless otherwise.
+    pub reason: Reason,
+}
+
+impl Ledger<'_> {
+    /// Lays out up to `max` messages from the head of a socket's queue. Nothing is taken from it yet.
+    pub fn batch_fill(&mut self, slot: u32, generation: u32, max: u32) -> Result<Filled, Fault> {
+        let socket = *self.socket(slot, generation)?;
+        if max == 0 {
+            return Err(Fault::Range);
+        }
+        let max = max.min(self.batch.len());
+        let mut filled = Filled { messages: 0, zero_copy: false, bytes: 0, reason: Reason::Empty };
+        let mut ids = self.window - seq::distance(socket.oldest, socket.next);
+        let mut at = socket.head;
+        while at != 0 && filled.messages < max {
+            let record = &self.sends[at - 1];
+            let zero_copy = record.flags & send::ZERO_COPY != 0;
+            if filled.messages != 0 && zero_copy != filled.zero_copy {
+                break;
+            }
+            filled.zero_copy = zero_copy;
+            let left = record.left() as u64;
+            if zero_copy {
+                if left != 0 || socket.flags & socket::DATAGRAM != 0 {
+                    if ids == 0 {
+                        filled.reason = Reason::Window;
+                        break;
+                    }
+                    ids -= 1;
+                }
+                let busy = socket.in_flight + filled.bytes;
+                // With nothing in flight a send larger than the limit still goes, or it never would.
+                if busy != 0 && socket.limit != u32::MAX && busy + left > socket.limit as u64 {
+                    filled.reason = Reason::Limit;
+                    break;
+                }
+            }
+            let next = record.link;
+            self.batch[filled.messages] = Mmsghdr { header: record.message, len: 0, pad: 0 };
+            filled.messages += 1;
+            filled.bytes += left;
+            at = next;
+        }
+        self.filled = filled.messages;
+        self.filled_socket = slot;
+        Ok(filled)
+    }
+
+    /// The kernel took the first `count` messages of the batch, as far as their `len` says. Returns the sends left
+    /// in the queue and the bytes accepted.
+    pub fn batch_done(&mut self, slot: u32, generation: u32, count: u32) -> Result<(u32, u64), Fault> {
+        self.socket(slot, generation)?;
+        if count > self.filled || slot != self.filled_socket {
+            return Err(Fault::Range);
+        }
+        let mut accepted = 0;
+        for i in 0..count {
+            let bytes = self.batch[i].len;
+            let head = self.sockets[slot].head;
+            if head == 0 {
+                return Err(Fault::Range);
+            }
+            let zero_copy = self.sends[head - 1].flags & send::ZERO_COPY != 0;
+            let (_, left) = self.accept_head(slot, head - 1, bytes, zero_copy)?;
+            accepted += bytes as u64;
+            // The kernel stops a batch at the first message it took only in part.
+            if left != 0 && i + 1 != count {
+                return Err(Fault::Range);
+            }
+        }
+        self.filled = 0;
+        Ok((self.sockets[slot].queued, accepted))
+    }
+
+    /// The send at the head of the queue goes as a copy from here on.
+    pub fn batch_copy(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        let head = self.head(slot, generation)?;
+        self.sends[head].flags &= !send::ZERO_COPY;
+        Ok(())
+    }
+
+    /// The send at the head of the queue failed: it leaves the queue. Returns its slot.
+    pub fn batch_fail(&mut self, slot: u32, generation: u32) -> Result<(u32, u32, Withdrawn), Fault> {
+        let head = self.head(slot, generation)?;
+        let send_generation = self.sends[head].generation;
+        Ok((head, send_generation, self.withdraw(head)))
+    }
+
+    fn head(&mut self, slot: u32, generation: u32) -> Result<u32, Fault> {
+        let head = self.socket(slot, generation)?.head;
+        if head == 0 {
+            return Err(Fault::Busy);
+        }
+        self.filled = 0;
+        Ok(head - 1)
+    }
+}

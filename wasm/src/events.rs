@@ -1,0 +1,86 @@
+//! What happened to sends: a ring that JavaScript reads in place.
+
+use crate::table::Table;
+use crate::Fault;
+
+/// The kernel took the last byte; `value` is how many there were.
+pub const ACCEPTED: u32 = 1;
+/// The kernel let go of the memory; `value` is 1 if any part was copied.
+pub const RELEASED: u32 = 2;
+
+/// One event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Event {
+    /// [`ACCEPTED`] or [`RELEASED`].
+    pub kind: u32,
+    /// Which send.
+    pub send: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// See the kinds.
+    pub value: u32,
+}
+
+/// The ring. It cannot overflow: it holds two events per send record, a send has one of each kind at most, and its
+/// record is reused only after the second was taken.
+#[derive(Debug)]
+pub struct Events<'a> {
+    ring: Table<'a, Event>,
+    first: u32,
+    count: u32,
+}
+
+impl<'a> Events<'a> {
+    /// An empty ring.
+    pub fn new(ring: &'a mut [Event]) -> Self {
+        Events { ring: Table(ring), first: 0, count: 0 }
+    }
+
+    /// Appends an event.
+    #[inline]
+    pub fn push(&mut self, event: Event) {
+        let mut at = self.first + self.count;
+        if at >= self.ring.len() {
+            at -= self.ring.len();
+        }
+        self.ring[at] = event;
+        self.count += 1;
+    }
+
+    /// How many events can be read in one piece, and the index of the first.
+    #[inline]
+    pub fn ready(&self) -> (u32, u32) {
+        (self.count.min(self.ring.len() - self.first), self.first)
+    }
+
+    /// How many events there are.
+    #[inline]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Event `i` from the oldest.
+    #[inline]
+    pub fn peek(&self, i: u32) -> Event {
+        let mut at = self.first + i;
+        if at >= self.ring.len() {
+            at -= self.ring.len();
+        }
+        self.ring[at]
+    }
+
+    /// Drops the `n` oldest events.
+    #[inline]
+    pub fn skip(&mut self, n: u32) -> Result<(), Fault> {
+        if n > self.count {
+            return Err(Fault::Range);
+        }
+        self.count -= n;
+        self.first += n;
+        if self.first >= self.ring.len() {
+            self.first -= self.ring.len();
+        }
+        Ok(())
+    }
+}

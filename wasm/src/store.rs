@@ -1,0 +1,69 @@
+//! Tables on the host's heap, for tests and measurements.
+
+use crate::batch::MESSAGES;
+use crate::carve::{Block, Index};
+use crate::counters::Counters;
+use crate::events::Event;
+use crate::layout::Sizes;
+use crate::lease::{Lease, Leases};
+use crate::ledger::{Ledger, Parts};
+use crate::send::{Mmsghdr, Send};
+use crate::socket::Socket;
+
+/// Zero-filled tables of the given sizes.
+#[derive(Debug)]
+pub struct Store {
+    sizes: Sizes,
+    counters: Counters,
+    leases: Vec<Lease>,
+    blocks: Vec<Block>,
+    index: Box<Index>,
+    sockets: Vec<Socket>,
+    sends: Vec<Send>,
+    events: Vec<Event>,
+    windows: Vec<u32>,
+    batch: Vec<Mmsghdr>,
+}
+
+/// Where the send records are said to start.
+pub const SENDS_AT: u32 = 4096;
+
+impl Store {
+    /// Allocates them.
+    pub fn new(sizes: Sizes) -> Self {
+        assert!(sizes.valid(), "{sizes:?}");
+        Store {
+            sizes,
+            counters: Counters::default(),
+            leases: vec![Lease::default(); sizes.leases as usize],
+            blocks: vec![Block::default(); sizes.blocks() as usize],
+            index: Box::new(Index::EMPTY),
+            sockets: vec![Socket::default(); sizes.sockets as usize],
+            sends: vec![Send::default(); sizes.sends as usize],
+            events: vec![Event::default(); 2 * sizes.sends as usize],
+            windows: vec![0; (sizes.sockets * sizes.window) as usize],
+            batch: vec![Mmsghdr::default(); MESSAGES as usize],
+        }
+    }
+
+    /// A ledger over them. To be called once.
+    pub fn ledger(&mut self, piece: u32) -> Ledger<'_> {
+        Ledger::new(Parts {
+            leases: Leases::new(
+                &mut self.leases,
+                &mut self.blocks,
+                &mut self.index,
+                &mut self.counters,
+                self.sizes.arena,
+                piece,
+            ),
+            sockets: &mut self.sockets,
+            sends: &mut self.sends,
+            events: &mut self.events,
+            windows: &mut self.windows,
+            batch: &mut self.batch,
+            window: self.sizes.window,
+            sends_at: SENDS_AT,
+        })
+    }
+}
