@@ -10,11 +10,13 @@ import type { System } from "./system.ts";
 export interface InternetAddress {
   /** An IPv4 or IPv6 address (`fe80::1%eth0` with its interface), or a name. */
   readonly hostname: string;
+  /** 1 to 65535; 0 where the system may choose one. */
   readonly port: number;
 }
 
 /** The path of a Unix socket; one that starts with `"\0"` is in Linux's abstract namespace. */
 export interface UnixAddress {
+  /** At most 107 bytes. */
   readonly path: string;
 }
 

@@ -79,8 +79,7 @@ class DenoRuntime implements Runtime {
 
   /** Paths that the program may open already come first, so that nobody is asked about the others. */
   #grantedFirst(paths: readonly string[]): string[] {
-    const granted = (path: string) =>
-      this.#deno.permissions.querySync({ name: "ffi", path }).state === "granted";
+    const granted = (path: string) => this.#deno.permissions.querySync({ name: "ffi", path }).state === "granted";
     return [...paths].sort((a, b) => Number(granted(b)) - Number(granted(a)));
   }
 

@@ -70,7 +70,7 @@ export class Arena {
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.bytes = new Uint8Array(this.memory.buffer as ArrayBuffer);
     this.#forgotten = new FinalizationRegistry(([slot, generation]) => {
-      if (!this.#claimed(slot, generation)) return;
+      if (this.#closed || !this.#claimed(slot, generation)) return;
       this.#forgottenCount += 1;
       onForgotten(core.u32[this.#record(slot) + WORD.byteLength]);
     });
@@ -104,7 +104,10 @@ export class Arena {
     const slot = this.#core.raw.lease_take(byteLength, alignBytes);
     if (slot >= 0) return this.#made(slot);
     if (slot === FAULT.NO_ROOM || slot === FAULT.NO_SLOT) return undefined;
-    throw new RingletError("ERR_OUT_OF_RANGE", `Cannot lease ${byteLength} bytes aligned to ${alignBytes}: they never fit`);
+    throw new RingletError(
+      "ERR_OUT_OF_RANGE",
+      `Cannot lease ${byteLength} bytes aligned to ${alignBytes}: they never fit`,
+    );
   }
 
   #made(slot: number): Lease {

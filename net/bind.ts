@@ -115,9 +115,13 @@ async function peerAddress(hub: Hub, family: number, remote: InternetAddress): P
   const found = await resolve(hub.system, remote.hostname, remote.port);
   const peer = found.find((address) => address.family === family || family === C.AF_INET6);
   if (peer === undefined) {
-    throw new RingletError("EAFNOSUPPORT", `Cannot bind: ${addressText(remote)} has no address of the socket's family`, {
-      advice: "bind to an address of the same family",
-    });
+    throw new RingletError(
+      "EAFNOSUPPORT",
+      `Cannot bind: ${addressText(remote)} has no address of the socket's family`,
+      {
+        advice: "bind to an address of the same family",
+      },
+    );
   }
   return (family === C.AF_INET6 ? toIpv6(peer) : peer).bytes;
 }

@@ -6,11 +6,18 @@
 import { C } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { decodeAddress, type InternetAddress, type UnixAddress } from "../ffi/address.ts";
-import { type Handle, type SocketStats as CoreSocketStats, handleGeneration, handleSlot, layout, makeHandle } from "../wasm/mod.ts";
+import {
+  type Handle,
+  handleGeneration,
+  handleSlot,
+  layout,
+  makeHandle,
+  type SocketStats as CoreSocketStats,
+} from "../wasm/mod.ts";
 import { foreign, tableFull } from "./arena.ts";
 import { closedError, RingletError, systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
-import { Lease } from "./lease.ts";
+import type { Lease } from "./lease.ts";
 import type { Received, Target } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
 import { PromisedSend, type SendFailure, type SendOwner } from "./sends.ts";
@@ -60,6 +67,8 @@ export class Endpoint {
   zeroCopy = false;
   /** Set by the hub: waits for `submit`. */
   dirty = false;
+  /** The errno that ended a stream. The kernel tells it once, to whoever asks first; the others would see an orderly end. */
+  broken = 0;
   /** The engine's own note about this socket. */
   watchKey = 0;
   /** Receives that wait for data. */
@@ -162,7 +171,8 @@ export class Endpoint {
   /** What the core's refusal means: "no record is free" is an answer, everything else an error. */
   #refusal(status: number, lease?: Lease): number {
     if (status === FAULT.NO_SLOT) return status;
-    if (lease !== undefined && (status === FAULT.STALE || status === FAULT.NOT_HELD)) throw lease.notHeld("send");
+    const refused = status === FAULT.STALE || status === FAULT.NOT_HELD || status === FAULT.BUSY;
+    if (lease !== undefined && refused) throw lease.notHeld("send");
     throw new RingletError("ERR_OUT_OF_RANGE", `Cannot send: the parts do not fit into one send (status ${status})`);
   }
 

@@ -10,6 +10,7 @@ export type RingletErrorCode =
   | "ERR_CLOSED"
   | "ERR_INVALID_ARG"
   | "ERR_LEASE_FOREIGN"
+  | "ERR_LEASE_HELD"
   | "ERR_LEASE_LENT"
   | "ERR_LEASE_RELEASED"
   | "ERR_OUT_OF_RANGE"
@@ -18,9 +19,13 @@ export type RingletErrorCode =
 
 /** What an error may say beyond its message. */
 export interface RingletErrorDetails extends ErrorOptions {
+  /** See {@linkcode RingletError.syscall}. */
   syscall?: string;
+  /** See {@linkcode RingletError.advice}. */
   advice?: string;
+  /** See {@linkcode RingletError.bytesAccepted}. */
   bytesAccepted?: number;
+  /** See {@linkcode RingletError.released}. */
   released?: Promise<unknown>;
 }
 
@@ -30,13 +35,13 @@ export interface RingletErrorDetails extends ErrorOptions {
  * @example
  * ```ts
  * import { open, RingletError } from "@ringlet/ringlet";
- * import { assert, assertEquals } from "@std/assert";
+ * import { assertEquals } from "@std/assert";
  *
  * await using io = await open({ arenaBytes: 1 << 20 });
  * try {
  *   await io.connect({ hostname: "127.0.0.1", port: 1 });
  * } catch (error) {
- *   assert(error instanceof RingletError);
+ *   if (!(error instanceof RingletError)) throw error;
  *   assertEquals(error.code, "ECONNREFUSED");
  *   assertEquals(error.syscall, "connect");
  * }
@@ -55,6 +60,8 @@ export class RingletError extends Error {
   readonly released?: Promise<unknown>;
 
   /**
+   * Makes an error.
+   *
    * @param code An errno's name or a {@linkcode RingletErrorCode}.
    * @param message What went wrong.
    * @param details The other properties.

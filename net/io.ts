@@ -19,7 +19,9 @@ import { options as checkOptions } from "./validate.ts";
 
 /** What `open()` chose, and why. */
 export interface EngineChoice {
+  /** The engine's name. */
   readonly name: EngineName;
+  /** Why it and no better one. */
   readonly reason: string;
 }
 

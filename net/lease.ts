@@ -98,7 +98,8 @@ export class Lease {
    *
    * @param at Where to cut, in bytes: 1 to `byteLength - 1`.
    * @returns A lease of the rest. The memory goes back to the arena when both have.
-   * @throws {RingletError} `ERR_OUT_OF_RANGE`; `ERR_LEASE_LENT` or `ERR_LEASE_RELEASED` when it is not simply leased.
+   * @throws {RingletError} `ERR_OUT_OF_RANGE`; `ERR_LEASE_LENT`, `ERR_LEASE_HELD` (retained) or `ERR_LEASE_RELEASED` when it is
+   * not simply leased.
    */
   cut(at: number): Lease {
     const rest = this.arena.cut(this, integer("at", at, 1, this.#byteLength - 1));
@@ -117,8 +118,11 @@ export class Lease {
   split(segmentBytes: number): Lease[] {
     integer("segmentBytes", segmentBytes, 1, this.#byteLength);
     const segments: Lease[] = [this];
-    for (let last: Lease = this; last.byteLength > segmentBytes; segments.push(last)) last = last.cut(segmentBytes);
-    return segments;
+    for (;;) {
+      const last = segments[segments.length - 1];
+      if (last.byteLength <= segmentBytes) return segments;
+      segments.push(last.cut(segmentBytes));
+    }
   }
 
   /** Ends a hold, like {@linkcode release}, but does nothing when the program has none. */
@@ -128,13 +132,19 @@ export class Lease {
 
   /** @ignore The error for a use without a claim. */
   notHeld(action: string): RingletError {
-    const lent = this.state === "lent";
-    return lent
-      ? new RingletError("ERR_LEASE_LENT", `Cannot ${action} the lease: it is lent to the kernel`, {
+    const { state } = this;
+    if (state === "lent") {
+      return new RingletError("ERR_LEASE_LENT", `Cannot ${action} the lease: it is lent to the kernel`, {
         advice: "call retain() before sending a lease that is still needed",
-      })
-      : new RingletError("ERR_LEASE_RELEASED", `Cannot ${action} the lease: it went back to the arena`, {
-        advice: "take a new one with io.lease()",
       });
+    }
+    if (state === "leased") {
+      return new RingletError("ERR_LEASE_HELD", `Cannot ${action} the lease: it is retained`, {
+        advice: "release its holds first",
+      });
+    }
+    return new RingletError("ERR_LEASE_RELEASED", `Cannot ${action} the lease: it went back to the arena`, {
+      advice: "take a new one with io.lease()",
+    });
   }
 }

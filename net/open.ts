@@ -141,5 +141,7 @@ function chooseEngine(wanted: "auto" | EngineName, { zeroCopyTcp, zeroCopyUdp }:
 }
 
 function warnForgotten(byteLength: number): void {
-  console.warn(`Ringlet: a lease of ${byteLength} bytes was dropped without release(); its memory is lost to the arena`);
+  console.warn(
+    `Ringlet: a lease of ${byteLength} bytes was dropped without release(); its memory is lost to the arena`,
+  );
 }

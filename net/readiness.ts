@@ -105,6 +105,8 @@ export class ReadinessEngine implements Engine {
       return true;
     }
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
+    // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
+    if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
     do endpoint.failHead("sendmmsg", errno); while (endpoint.stream && endpoint.queued() > 0);
     return true;
   }
@@ -207,6 +209,7 @@ export class ReadinessEngine implements Engine {
     for (;;) {
       message.expect(target.offset, target.byteLength);
       const bytes = libc.call.recvmsg(endpoint.fd, message.address, C.MSG_DONTWAIT);
+      if (bytes === 0 && endpoint.broken !== 0) throw systemError("recvmsg", endpoint.broken, "receive");
       if (bytes >= 0) {
         const name = endpoint.stream ? NO_NAME : message.name();
         return { bytes, truncated: (message.flags() & C.MSG_TRUNC) !== 0, name };

@@ -115,9 +115,13 @@ export class Destinations {
     const found = await resolve(this.#system, to.hostname, to.port);
     const usable = found.find(({ family }) => family === this.#family || this.#family === C.AF_INET6);
     if (usable === undefined) {
-      throw new RingletError("EAFNOSUPPORT", `Cannot send to "${to.hostname}": it has no address of the socket's family`, {
-        advice: "bind to an address of the same family",
-      });
+      throw new RingletError(
+        "EAFNOSUPPORT",
+        `Cannot send to "${to.hostname}": it has no address of the socket's family`,
+        {
+          advice: "bind to an address of the same family",
+        },
+      );
     }
     return toName(this.#family === C.AF_INET6 ? toIpv6(usable) : usable);
   }

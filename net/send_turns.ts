@@ -94,6 +94,7 @@ export class SendTurns {
         `Cannot send: at most ${MAX_PARTS} parts make one send: current value is ${parts.length}`,
       );
     }
+    for (const part of parts) if (part instanceof Lease) this.range(part, {});
     return parts;
   }
 
@@ -201,6 +202,8 @@ async function together(sends: readonly Promise<Receipt>[]): Promise<Receipt> {
   const { reason } = failed;
   if (bytes === 0) throw reason;
   const code = reason instanceof RingletError ? reason.code : "ECANCELED";
-  const message = `Cannot send everything: ${bytes} bytes were accepted: ${reason instanceof Error ? reason.message : reason}`;
+  const message = `Cannot send everything: ${bytes} bytes were accepted: ${
+    reason instanceof Error ? reason.message : reason
+  }`;
   throw new RingletError(code, message, { cause: reason, bytesAccepted: bytes, released });
 }

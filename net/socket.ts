@@ -9,7 +9,7 @@ import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
-import { socketStats, type SocketStats } from "./stats.ts";
+import { type SocketStats, socketStats } from "./stats.ts";
 import { integer, options as checkOptions } from "./validate.ts";
 
 /** Options of `close`. */

@@ -57,8 +57,9 @@ export interface Stats extends SendStats {
   inFlight: number;
   /** Bytes of those loans. */
   inFlightBytes: number;
-  /** The most loans, and bytes lent, there ever were at once. */
+  /** The most loans there ever were at once. */
   maxInFlight: number;
+  /** The most bytes that ever were lent at once. */
   maxInFlightBytes: number;
   /** Uses of a lease that was no longer there. */
   staleHandles: number;
@@ -66,6 +67,7 @@ export interface Stats extends SendStats {
   sockets: number;
   /** Closed sockets whose loans the kernel still holds, and what it holds. */
   quarantined: { sockets: number; sends: number };
+  /** The arena. */
   arena: ArenaStats;
 }
 

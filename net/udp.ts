@@ -121,9 +121,13 @@ export class UdpSocket extends Socket {
     const { to } = options;
     const name = to === undefined ? this.#connected() : this.#destinations.now(to);
     if (to !== undefined && name === undefined) {
-      throw new RingletError("ERR_INVALID_ARG", `Cannot try to send to "${to.hostname}": trySend takes numeric addresses`, {
-        advice: "resolve the name first, or use send()",
-      });
+      throw new RingletError(
+        "ERR_INVALID_ARG",
+        `Cannot try to send to "${to.hostname}": trySend takes numeric addresses`,
+        {
+          advice: "resolve the name first, or use send()",
+        },
+      );
     }
     return this.trySendTo(lease, name, options);
   }

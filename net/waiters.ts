@@ -21,6 +21,7 @@ export class Waiters<T, R> {
 
   /** Waits until {@linkcode serve} or {@linkcode fail} answers; an aborted `signal` leaves the queue. */
   wait(request: T, signal?: AbortSignal): Promise<R> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise<R>((resolve, reject) => {
       const onAbort = () => {
         this.#queue.delete(waiter);

@@ -23,7 +23,9 @@ const LONGEST_PAUSE_SENDS = 16_384;
 
 /** What `stats()` tells about it. */
 export interface ZeroCopyStats {
+  /** As it was asked for. */
   mode: ZeroCopyMode;
+  /** Payloads below this size are copied. */
   thresholdBytes: number;
   /** Whether a large send would ask for zero-copy now. */
   asking: boolean;

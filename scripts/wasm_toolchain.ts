@@ -23,8 +23,7 @@ export interface Build {
 }
 
 // `--import-memory`: the program chooses the size. The stack is small, for nothing here recurses. Atomics compile to
-// plain loads and stores without the feature, and the kernel will read this memory. Paths of the build machine stay
-// out of the bytes.
+// plain loads and stores without the feature, and the kernel will read this memory.
 const RUSTFLAGS = [
   "-C link-arg=--import-memory",
   "-C link-arg=-zstack-size=65536",
@@ -79,8 +78,16 @@ async function works(command: string[]): Promise<string | undefined> {
   }
 }
 
+/** The toolchain that `--toolchain=` names, else the one that is there. */
+export async function chooseToolchain(args: string[]): Promise<Toolchain> {
+  const wanted = args.find((arg) => arg.startsWith("--toolchain="))?.slice("--toolchain=".length);
+  if (wanted === undefined) return await findToolchain();
+  if (wanted === "rustup" || wanted === "trixie") return wanted;
+  throw new Error(`Cannot build the core: --toolchain is "${wanted}", it must be "rustup" or "trixie"`);
+}
+
 /** rustup where it has the target and the tools, else the trixie root. */
-export async function findToolchain(): Promise<Toolchain> {
+async function findToolchain(): Promise<Toolchain> {
   const targets = await works(["rustup", "target", "list", "--installed"]);
   if (!targets?.split("\n").includes("wasm32-unknown-unknown")) return "trixie";
   for (const tool of ["wasm-pack", "wasm-bindgen", "wasm-opt"]) {
@@ -89,7 +96,7 @@ export async function findToolchain(): Promise<Toolchain> {
   return "rustup";
 }
 
-/** Builds the crate. */
+/** Builds the crate. Paths of the build machine are kept out of the bytes. */
 export async function build(toolchain: Toolchain): Promise<Build> {
   const sourceSha256 = await sourceHash();
   const { inside, crate, cargoHome } = toolchain === "trixie" ? await trixie() : rustup();

@@ -2,16 +2,7 @@ import { CoreError, faultError, type Noun } from "./errors.ts";
 import type { CoreExports } from "./exports.ts";
 import { type Handle, handleGeneration, handleSlot, makeHandle } from "./handle.ts";
 import { fixedMemory, instantiate, memoryBytes } from "./instance.ts";
-import {
-  COUNTERS,
-  EVENT,
-  FAULT,
-  REGION,
-  SEND_FLAG,
-  SOCKET,
-  SOCKET_COUNTERS,
-  SOCKET_KIND,
-} from "./layout.ts";
+import { COUNTERS, EVENT, FAULT, REGION, SEND_FLAG, SOCKET, SOCKET_COUNTERS, SOCKET_KIND } from "./layout.ts";
 import { checkInteger, checkOptions, type CoreOptions } from "./options.ts";
 import { type Sequence, sequence } from "./sequence.ts";
 import { type CoreStats, readCounters, type SocketStats } from "./stats.ts";
@@ -301,7 +292,10 @@ export class Core {
   socket(options: SocketOptions = {}): Handle {
     const { kind = "stream", maxInFlightBytes = 0xffff_ffff } = options;
     if (kind !== "stream" && kind !== "datagram") {
-      throw new CoreError("ERR_INVALID_ARG", `Cannot make a socket: kind is ${kind}, it must be "stream" or "datagram"`);
+      throw new CoreError(
+        "ERR_INVALID_ARG",
+        `Cannot make a socket: kind is ${kind}, it must be "stream" or "datagram"`,
+      );
     }
     checkInteger("make a socket", "maxInFlightBytes", maxInFlightBytes, 0, 0xffff_ffff);
     const number = kind === "stream" ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM;

@@ -58,6 +58,8 @@ const REASONS: Readonly<Record<number, [code: CoreErrorCode, words: string]>> = 
 export function faultError(fault: number, action: string, noun: Noun): CoreError {
   const [code, words] = REASONS[fault] ?? ["ERR_OUT_OF_RANGE", `unknown fault ${fault}`];
   if (noun === "lease" && fault === FAULT.STALE) return new CoreError("ERR_LEASE_STALE", `Cannot ${action}: ${words}`);
-  if (noun === "lease" && fault === FAULT.BUSY) return new CoreError("ERR_LEASE_BUSY", `Cannot ${action}: it is lent or retained`);
+  if (noun === "lease" && fault === FAULT.BUSY) {
+    return new CoreError("ERR_LEASE_BUSY", `Cannot ${action}: it is lent or retained`);
+  }
   return new CoreError(code, `Cannot ${action}: ${words}`);
 }

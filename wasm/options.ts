@@ -29,7 +29,10 @@ const MAX_RECORDS = 2 ** 21;
 /** A whole number within bounds, or a {@linkcode CoreError}. */
 export function checkInteger(action: string, name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== "number" || !Number.isInteger(value)) {
-    throw new CoreError("ERR_INVALID_ARG", `Cannot ${action}: ${name} is ${describe(value)}, it must be a whole number`);
+    throw new CoreError(
+      "ERR_INVALID_ARG",
+      `Cannot ${action}: ${name} is ${describe(value)}, it must be a whole number`,
+    );
   }
   if (value < min || value > max) {
     throw new CoreError("ERR_OUT_OF_RANGE", `Cannot ${action}: ${name} is ${value}, it must be ${min} to ${max}`);
@@ -41,7 +44,10 @@ export function checkInteger(action: string, name: string, value: unknown, min: 
 export function checkOptions(options: CoreOptions): CheckedOptions {
   const action = "create a core";
   if (typeof options !== "object" || options === null) {
-    throw new CoreError("ERR_INVALID_ARG", `Cannot ${action}: options are ${describe(options)}, they must be an object`);
+    throw new CoreError(
+      "ERR_INVALID_ARG",
+      `Cannot ${action}: options are ${describe(options)}, they must be an object`,
+    );
   }
   const { maxLeases = 16_384, maxSends = 4_096, maxSockets = 1_024, windowIds = 1_024 } = options;
   const { pieceBytes = 0, memory } = options;

@@ -1,4 +1,4 @@
-import { COUNTERS, SOCKET_COUNTERS } from "./layout.ts";
+import type { COUNTERS, SOCKET_COUNTERS } from "./layout.ts";
 
 /** Totals of a core and its state now. */
 export type CoreStats = Record<(typeof COUNTERS)[number], number> & {

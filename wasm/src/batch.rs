@@ -2,7 +2,7 @@
 
 use crate::ledger::{Ledger, Withdrawn};
 use crate::send::{self, Mmsghdr};
-use crate::seq;
+use crate::seq::{self, Counting};
 use crate::socket;
 use crate::Fault;
 
@@ -34,7 +34,7 @@ pub struct Filled {
     pub reason: Reason,
 }
 
-impl Ledger<'_> {
+impl<C: Counting> Ledger<'_, C> {
     /// Lays out up to `max` messages from the head of a socket's queue. Nothing is taken from it yet.
     pub fn batch_fill(&mut self, slot: u32, generation: u32, max: u32) -> Result<Filled, Fault> {
         let socket = *self.socket(slot, generation)?;
@@ -117,6 +117,11 @@ impl Ledger<'_> {
         let head = self.head(slot, generation)?;
         let send_generation = self.sends[head].generation;
         Ok((head, send_generation, self.withdraw(head)))
+    }
+
+    /// Message `i`, for whoever plays the kernel.
+    pub fn batch_message(&mut self, i: u32) -> &mut Mmsghdr {
+        &mut self.batch[i]
     }
 
     fn head(&mut self, slot: u32, generation: u32) -> Result<u32, Fault> {

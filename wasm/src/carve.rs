@@ -125,12 +125,16 @@ impl<'a> Carve<'a> {
             free: arena / GRANULE,
             used: 0,
         };
-        let mut start = 0;
-        while start < arena {
-            let bytes = piece.min(arena - start);
-            let block = carve.new_block(start / GRANULE, bytes / GRANULE);
+        // From the end, so that the lowest piece is the first of its class.
+        let mut end = arena;
+        while end > 0 {
+            let start = match (end - 1).checked_rem(piece) {
+                Some(beyond) => end - 1 - beyond,
+                None => 0,
+            };
+            let block = carve.new_block(start / GRANULE, (end - start) / GRANULE);
             carve.insert(block);
-            start += bytes;
+            end = start;
         }
         carve
     }

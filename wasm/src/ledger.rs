@@ -8,10 +8,11 @@ use crate::counters::SocketCounters;
 use crate::events::{self, Event, Events};
 use crate::lease::Leases;
 use crate::send::{self, Mmsghdr, Msghdr, Send};
-use crate::seq;
+use crate::seq::{self, Counting, Kernel};
 use crate::socket::{self, Resolution, Socket};
 use crate::table::{next_generation, Pool, Table};
 use crate::Fault;
+use core::marker::PhantomData;
 
 /// The tables a ledger works on. They must be zero-filled.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub struct Parts<'a> {
 
 /// The ledger.
 #[derive(Debug)]
-pub struct Ledger<'a> {
+pub struct Ledger<'a, C = Kernel> {
     /// The leases.
     pub leases: Leases<'a>,
     /// Events not taken yet.
@@ -53,6 +54,7 @@ pub struct Ledger<'a> {
     sends_at: u32,
     core_base: u64,
     arena_base: u64,
+    counting: PhantomData<C>,
 }
 
 /// What a send that left its queue early had done.
@@ -64,7 +66,7 @@ pub struct Withdrawn {
     pub whole: bool,
 }
 
-impl<'a> Ledger<'a> {
+impl<'a, C: Counting> Ledger<'a, C> {
     /// A ledger over zero-filled tables.
     pub fn new(parts: Parts<'a>) -> Self {
         Ledger {
@@ -82,6 +84,7 @@ impl<'a> Ledger<'a> {
             sends_at: parts.sends_at,
             core_base: 0,
             arena_base: 0,
+            counting: PhantomData,
         }
     }
 
@@ -320,7 +323,7 @@ impl<'a> Ledger<'a> {
             }
             id = socket.next;
             self.windows[socket_slot * self.window + (id & (self.window - 1))] = slot + 1;
-            socket.next = seq::next(id);
+            socket.next = C::next(id);
             socket.outstanding += 1;
             socket.in_flight += bytes as u64;
             socket.counters.bytes_zero_copy += bytes as u64;
@@ -358,7 +361,7 @@ impl<'a> Ledger<'a> {
             return Err(Fault::NoRoom);
         }
         let id = socket.next;
-        socket.next = seq::next(id);
+        socket.next = C::next(id);
         socket.outstanding += 1;
         socket.counters.ids_taken += 1;
         self.leases.counters.ids_taken += 1;
@@ -382,18 +385,13 @@ impl<'a> Ledger<'a> {
         let length = seq::len(lo, hi);
         let live = seq::distance(socket.oldest, socket.next);
         if length != 0 && length <= self.window {
-            let mut id = lo;
-            loop {
+            C::walk(lo, hi, |id| {
                 if seq::distance(socket.oldest, id) < live {
                     self.resolve(slot, id, copied, &mut resolution);
                 } else {
                     resolution.unknown += 1;
                 }
-                if id == hi {
-                    break;
-                }
-                id = seq::next(id);
-            }
+            });
         } else {
             // Longer than the window: walk what is live instead, and count the rest.
             let mut id = socket.oldest;
@@ -404,7 +402,8 @@ impl<'a> Ledger<'a> {
                 id = seq::next(id);
             }
             let known = resolution.resolved + resolution.duplicate;
-            resolution.unknown = if length == 0 { u32::MAX - known } else { length - known };
+            let length = if length == 0 { 1 << 32 } else { length as u64 };
+            resolution.unknown = (length - known as u64).min(u32::MAX as u64) as u32;
         }
         if socket.flags & socket::SUSPECT != 0 && length != 0 && length <= self.window {
             self.adopt(slot, lo, hi, &mut resolution);
@@ -445,19 +444,14 @@ impl<'a> Ledger<'a> {
             return;
         }
         let mut outstanding = 0;
-        let mut id = next;
-        loop {
+        C::walk(next, hi, |id| {
             // A gap before `lo`: taken too, and its completion is still to come.
             let gap = !seq::contains(lo, hi, id);
             self.windows[slot * window + (id & (window - 1))] = if gap { socket::TAKEN } else { 0 };
             outstanding += gap as u32;
-            if id == hi {
-                break;
-            }
-            id = seq::next(id);
-        }
+        });
         let socket = &mut self.sockets[slot];
-        socket.next = seq::next(hi);
+        socket.next = C::next(hi);
         socket.outstanding += outstanding;
         // They count as outstanding and resolved at once, below.
         socket.outstanding += beyond - outstanding;
@@ -471,7 +465,7 @@ impl<'a> Ledger<'a> {
         let window = self.window;
         let socket = &mut self.sockets[slot];
         while socket.oldest != socket.next && self.windows[slot * window + (socket.oldest & (window - 1))] == 0 {
-            socket.oldest = seq::next(socket.oldest);
+            socket.oldest = C::next(socket.oldest);
         }
     }
 

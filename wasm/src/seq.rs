@@ -37,6 +37,39 @@ pub const fn compare(a: u32, b: u32) -> Option<Ordering> {
     }
 }
 
+/// How ids are counted and ranges walked. A parameter of the ledger only so that tests can put the mistakes of other
+/// systems in its place and watch them lose buffers.
+pub trait Counting {
+    /// The id after `id`.
+    fn next(id: u32) -> u32;
+    /// Visits every id of the inclusive range `[lo, hi]`.
+    fn walk(lo: u32, hi: u32, visit: impl FnMut(u32));
+}
+
+/// As the kernel counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel;
+
+impl Counting for Kernel {
+    #[inline]
+    fn next(id: u32) -> u32 {
+        next(id)
+    }
+
+    /// By equality: `id <= hi` never ends, or never starts, where a range wraps.
+    #[inline]
+    fn walk(lo: u32, hi: u32, mut visit: impl FnMut(u32)) {
+        let mut id = lo;
+        loop {
+            visit(id);
+            if id == hi {
+                return;
+            }
+            id = next(id);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use crate::layout::Sizes;
 use crate::lease::{Lease, Leases};
 use crate::ledger::{Ledger, Parts};
 use crate::send::{Mmsghdr, Send};
+use crate::seq::Counting;
 use crate::socket::Socket;
 
 /// Zero-filled tables of the given sizes.
@@ -47,7 +48,7 @@ impl Store {
     }
 
     /// A ledger over them. To be called once.
-    pub fn ledger(&mut self, piece: u32) -> Ledger<'_> {
+    pub fn ledger<C: Counting>(&mut self, piece: u32) -> Ledger<'_, C> {
         Ledger::new(Parts {
             leases: Leases::new(
                 &mut self.leases,

@@ -1,0 +1,70 @@
+/**
+ * Programs in child processes: in a network namespace, under limits, with fewer permissions.
+ */
+import { assertEquals } from "@std/assert";
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { HANG_MS } from "./skip.ts";
+
+/** How a child runs. */
+export interface ChildOptions {
+  /** Arguments of the program. */
+  args?: readonly string[];
+  /** Options of the runtime. Default: every permission. */
+  flags?: readonly string[];
+  /** A command that runs the rest of its arguments, such as `unshare -rn`. */
+  within?: readonly string[];
+}
+
+/** What became of a child. */
+export interface ChildResult {
+  /** The exit code, or the signal that ended it. */
+  status: number | NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the TypeScript program at `path` (a file URL) to its end; one that does not end is killed and says so. */
+export function runChild(path: URL, options: ChildOptions = {}): Promise<ChildResult> {
+  const { args = [], flags = ["-A"], within = [] } = options;
+  const [command, ...rest] = [
+    ...within,
+    process.execPath,
+    "run",
+    "--no-prompt",
+    "--no-check",
+    ...flags,
+    fileURLToPath(path),
+    ...args,
+  ];
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => stdout += chunk);
+  child.stderr.on("data", (chunk) => stderr += chunk);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      stderr += "the child did not end and was killed";
+      child.kill("SIGKILL");
+    }, HANG_MS / 2);
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ status: signal ?? code, stdout, stderr });
+    });
+  });
+}
+
+/** Runs a program that must end well, and answers the JSON of its last line. */
+export async function childJson<T>(path: URL, options: ChildOptions = {}): Promise<T> {
+  const { status, stdout, stderr } = await runChild(path, options);
+  assertEquals(status, 0, `${path.pathname} ended with ${status}:\n${stdout}${stderr}`);
+  const last = stdout.trimEnd().split("\n").at(-1) ?? "";
+  return JSON.parse(last);
+}
+
+/** Runs the rest in a network namespace of its own, after the commands of `setup`; no root is needed. */
+export function inNamespace(...setup: string[]): string[] {
+  return ["unshare", "-rnm", "--fork", "--kill-child", "sh", "-ec", `${setup.join("\n")}\nexec "$@"`, "sh"];
+}

@@ -1,0 +1,38 @@
+/**
+ * One suite, every engine: the list stands here and nowhere else.
+ */
+import { type EngineName, type Io, open, type OpenOptions } from "../../mod.ts";
+import { assertAllReturned, assertLedger } from "./ledger.ts";
+import { testIf } from "./skip.ts";
+
+/** The engines under test. */
+export const ENGINES: readonly EngineName[] = ["errqueue", "copy"];
+
+/** Small, so that tests can use it up. */
+const ARENA_BYTES = 4 << 20;
+
+/**
+ * Registers a test for each engine, with an io of its own that asks for zero-copy wherever the engine can. The ledger is checked
+ * when `body` is done and once more when everything is closed.
+ */
+export function eachEngine(
+  name: string,
+  body: (io: Io, engine: EngineName) => Promise<void>,
+  options: OpenOptions = {},
+): void {
+  for (const engine of ENGINES) {
+    testIf(undefined, `${name} [${engine}]`, () => withIo({ engine, ...options }, (io) => body(io, engine)));
+  }
+}
+
+/** The same for programs that run in a child process. */
+export async function withIo(options: OpenOptions, body: (io: Io) => Promise<void>): Promise<void> {
+  const io = await open({ arenaBytes: ARENA_BYTES, zeroCopy: "always", zeroCopyThresholdBytes: 0, ...options });
+  try {
+    await body(io);
+    assertLedger(io);
+  } finally {
+    await io.close({ deadlineMs: 1000 });
+  }
+  assertAllReturned(io);
+}

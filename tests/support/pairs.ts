@@ -1,0 +1,30 @@
+/**
+ * Connected sockets on loopback.
+ */
+import type { ConnectOptions, Io, ListenOptions, TcpConn } from "../../mod.ts";
+
+/** Both ends of a connection. */
+export interface Pair {
+  conn: TcpConn;
+  peer: TcpConn;
+}
+
+/** Two ends of a TCP connection, or of a Unix one when `listen` has a path. Closed together with `io`. */
+export async function connectedPair(
+  io: Io,
+  connect: ConnectOptions = {},
+  listen: Partial<ListenOptions> = {},
+): Promise<Pair> {
+  const listener = await io.listen(listen.path === undefined ? { hostname: "127.0.0.1", port: 0, ...listen } : listen);
+  const [conn, peer] = await Promise.all([
+    io.connect({ ...listener.localAddr, ...connect }),
+    listener.accept(),
+  ]);
+  await listener.close();
+  return { conn, peer };
+}
+
+/** Both ends with buffers so small that a peer that does not read stalls the other soon. */
+export function tightPair(io: Io, connect: ConnectOptions = {}): Promise<Pair> {
+  return connectedPair(io, { sendBufferBytes: 65_536, ...connect }, { receiveBufferBytes: 65_536 });
+}

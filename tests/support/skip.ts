@@ -1,0 +1,28 @@
+/**
+ * Loud skips: a test that cannot run here says so and why, and the summary counts it.
+ */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { test } from "node:test";
+
+/** A test that hangs fails instead. Far longer than any test takes: nothing is measured with it. */
+export const HANG_MS = 120_000;
+
+/** Registers a test, or skips it loudly when `missing` says what it would need. */
+export function testIf(missing: string | undefined, name: string, body: () => void | Promise<void>): void {
+  if (missing !== undefined) console.log(`SKIP ${name}: ${missing}`);
+  test(name, { skip: missing ?? false, timeout: HANG_MS }, body);
+}
+
+/** What is missing for running `command` with success; `undefined` when nothing is. */
+export function lacks(what: string, command: string, ...args: string[]): string | undefined {
+  const { status, error, stderr } = spawnSync(command, args, { encoding: "utf8" });
+  if (status === 0) return undefined;
+  return `${what} (${error?.message ?? (stderr.trim() || `${command} ended with ${status}`)})`;
+}
+
+/** What is missing for network namespaces of a test's own. */
+export const NO_NAMESPACE: string | undefined = lacks("needs `unshare -rn` and iproute2", "unshare", "-rn", "ip", "link");
+
+/** What is missing for tests that need more than an ordinary user has. */
+export const NO_ROOT: string | undefined = process.getuid?.() === 0 ? undefined : "needs root";

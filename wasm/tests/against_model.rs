@@ -1,0 +1,84 @@
+//! Random operations, done to the core and to a simple model of it.
+
+mod model;
+
+use model::{Op, World};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use ringlet_core::layout::Sizes;
+use ringlet_core::store::Store;
+
+/// Ids start where they are about to wrap, more often than not.
+fn first_id() -> impl Strategy<Value = u32> {
+    prop_oneof![3 => (0u32..40).prop_map(|back| 0u32.wrapping_sub(back)), 1 => any::<u32>()]
+}
+
+fn run(sizes: Sizes, piece: u32, first_id: u32, ops: &[Op]) {
+    let mut store = Store::new(sizes);
+    let mut world = World::new(store.ledger(piece), sizes, piece, first_id);
+    for &op in ops {
+        world.step(op);
+        world.check();
+        world.check_records();
+    }
+    world.finish();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn everything(
+        ops in vec(any::<Op>(), 1..400),
+        first_id in first_id(),
+        pages in 1u32..5,
+        pieces in 0u32..3,
+        window in 0u32..6,
+        (leases, sends, sockets) in (1u32..40, 1u32..24, 1u32..4),
+    ) {
+        let sizes = Sizes { arena: pages << 16, leases, sends, sockets, window: 1 << window };
+        run(sizes, pieces << 16, first_id, &ops);
+    }
+
+    /// Mostly carving, in an arena that is nearly full.
+    #[test]
+    fn carving(ops in vec((0u8..10, any::<u32>(), any::<u32>(), any::<u32>()), 1..600), pages in 1u32..40, pieces in 0u32..9) {
+        let sizes = Sizes { arena: pages << 16, leases: 100, sends: 1, sockets: 1, window: 1 };
+        run(sizes, pieces << 16, 0, &ops);
+    }
+
+    /// Mostly ids: queues are filled and completed without end.
+    #[test]
+    fn completing(
+        ops in vec((prop_oneof![1 => 0u8..8, 3 => 13u8..40], any::<u32>(), any::<u32>(), any::<u32>()), 1..600),
+        first_id in first_id(),
+        window in 0u32..7,
+    ) {
+        let sizes = Sizes { arena: 1 << 18, leases: 60, sends: 30, sockets: 2, window: 1 << window };
+        run(sizes, 0, first_id, &ops);
+    }
+}
+
+/// The largest arena there is, in pieces as large as the kernel registers.
+#[test]
+fn four_gibibytes() {
+    let arena = u32::MAX - 65_535;
+    let sizes = Sizes { arena, leases: 64, sends: 1, sockets: 1, window: 1 };
+    let mut store = Store::new(sizes);
+    let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
+    let whole = ledger.leases.take(arena, 1 << 31).expect("the whole arena");
+    assert_eq!(ledger.leases.release(whole, 1), Ok(true));
+    let high = ledger.leases.take(1, 1).expect("a lease");
+    let aligned = ledger.leases.take(1 << 30, 1 << 31).expect("a lease in the upper half");
+    assert_eq!(ledger.leases.record(aligned).offset, 1 << 31);
+    assert_eq!(ledger.leases.release(high, 2), Ok(true));
+
+    let mut store = Store::new(sizes);
+    let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(1 << 30);
+    assert_eq!(ledger.leases.take((1 << 30) + 1, 64), Err(ringlet_core::Fault::Range));
+    for piece in 0..3 {
+        let slot = ledger.leases.take(1 << 30, 64).expect("a whole piece");
+        assert_eq!(ledger.leases.record(slot).offset, piece << 30);
+    }
+    assert_eq!(ledger.leases.take(1 << 30, 64), Err(ringlet_core::Fault::NoRoom));
+}
