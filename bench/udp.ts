@@ -20,7 +20,7 @@ export interface Destination {
 }
 
 /** Ringlet through `trySend`, `flush` and `reap`. */
-async function ringletBatch(engine: EngineName, to: Destination, rotation: Rotation): Promise<Sender> {
+export async function ringletBatch(engine: EngineName, to: Destination, rotation: Rotation): Promise<Sender> {
   await using stack = new AsyncDisposableStack();
   const io = stack.use(await open({ engine, arenaBytes: arenaBytes(rotation), onForgottenLease: () => {} }));
   const socket = await io.bindUdp({ remote: to });
@@ -52,7 +52,7 @@ async function ringletBatch(engine: EngineName, to: Destination, rotation: Rotat
 }
 
 /** Ringlet through promises. */
-async function ringletPromises(engine: EngineName, to: Destination, rotation: Rotation): Promise<Sender> {
+export async function ringletPromises(engine: EngineName, to: Destination, rotation: Rotation): Promise<Sender> {
   await using stack = new AsyncDisposableStack();
   const io = stack.use(await open({ engine, arenaBytes: arenaBytes(rotation) }));
   const socket = await io.bindUdp({ remote: to });

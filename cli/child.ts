@@ -18,7 +18,7 @@ export interface Ended {
 }
 
 /** The words that start this command again: the runtime, and the file beside this one. */
-function selfCommand(): string[] {
+export function selfCommand(): string[] {
   const main = import.meta.url.replace(/child(\.\w+)$/, "main$1");
   const file = main.startsWith("file:") ? fileURLToPath(main) : main;
   // A program cannot read its own permission flags on Deno. Whoever allowed it to start programs allowed all of them.
@@ -37,13 +37,17 @@ export class Child {
    * Starts `ringlet` with `args`.
    *
    * @param wrapper A program with its arguments that starts it, such as `["unshare", "-rn"]`.
+   * @param signal Stops it.
    */
-  constructor(args: readonly string[], wrapper: readonly string[] = []) {
+  constructor(args: readonly string[], wrapper: readonly string[], signal: AbortSignal) {
     const [program, ...rest] = [...wrapper, ...selfCommand(), ...args];
     // Debian keeps `ip` where the PATH of ordinary users does not lead.
-    const env = { ...process.env, PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` };
+    const path = [process.env.PATH, "/usr/sbin", "/sbin"].filter(Boolean).join(":");
+    const env = { ...process.env, PATH: path };
     const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env });
     this.#process = child;
+    const stop = () => this.stop();
+    signal.addEventListener("abort", stop);
     let complaint = "";
     child.stderr.on("data", (chunk) => complaint += chunk);
     let last: string | undefined;
@@ -55,7 +59,10 @@ export class Child {
     });
     this.ended = new Promise((resolve, reject) => {
       child.on("error", reject);
-      child.on("close", () => resolve({ result: objectOf(last), complaint: complaint.trim() }));
+      child.on("close", () => {
+        signal.removeEventListener("abort", stop);
+        resolve({ result: objectOf(last), complaint: complaint.trim() });
+      });
     });
     this.ended.then(
       ({ complaint }) => first.reject(new CommandError("failed", complaint || `${program} ended without a word`)),

@@ -70,19 +70,9 @@ async function sendToChild(
   hashes: Hashes,
 ): Promise<Leg> {
   const shared = (["engine", "arena", "chunk", "timeout"] as const).map((name) => `--${name}=${values[name]}`);
-  const child = new Child([
-    "recv",
-    "0",
-    "--host",
-    LOOPBACK,
-    "--json",
-    "--quiet",
-    "--wait",
-    `${WAIT_SECONDS}`,
-    ...shared,
-  ]);
-  const stop = () => child.stop();
-  signal.addEventListener("abort", stop, { once: true });
+  const wait = `${WAIT_SECONDS}`;
+  const args = ["recv", "0", "--host", LOOPBACK, "--json", "--quiet", "--wait", wait, ...shared];
+  const child = new Child(args, [], signal);
   try {
     const { listening } = await child.first as { listening?: { port: number } };
     signal.throwIfAborted();
@@ -101,8 +91,6 @@ async function sendToChild(
     child.stop();
     await child.ended.catch(() => {});
     throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
   const ended = await child.ended;
   const { exitCode, ...leg } = ended.result ?? {};

@@ -12,7 +12,7 @@ const DONE = { SIGINT: "Interrupted", SIGTERM: "Terminated" } as const;
 /** Listens to signals until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
-  readonly #listener = (name: NodeJS.Signals): void => {
+  readonly #listener = (name: string): void => {
     const outcome = name as (typeof SIGNALS)[number];
     if (this.signal.aborted) process.exit(EXIT[outcome].code);
     this.#controller.abort(new CommandError(outcome, DONE[outcome]));

@@ -9,7 +9,7 @@ import { readlinkSync } from "node:fs";
 import process from "node:process";
 import { Child, type Ended } from "./child.ts";
 import type { Command } from "./command.ts";
-import { CommandError, messageOf } from "./failure.ts";
+import { codeOf, CommandError, messageOf } from "./failure.ts";
 import type { OptionValues } from "./options.ts";
 import { conclude } from "./report.ts";
 import { type Leg, Run } from "./run.ts";
@@ -32,36 +32,33 @@ const TIME_LIMIT_MS = 10_000;
 /** Runs the leg in a namespace of its own, if the system allows it. */
 export async function tryOffHost({ engine }: Pick<OptionValues, "engine">, signal: AbortSignal): Promise<OffHost> {
   const args = ["off-host", "--engine", engine, "--json", namespace()];
-  const reasons: string[] = [];
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
+  const reasons = new Set<string>();
   for (const wrapper of wrappers()) {
-    const child = new Child(args, wrapper);
-    const stop = () => child.stop();
-    const tooLate = AbortSignal.timeout(TIME_LIMIT_MS);
-    for (const each of [signal, tooLate]) each.addEventListener("abort", stop, { once: true });
+    const child = new Child(args, wrapper, limit);
     const ended = await child.ended.catch((error) => ({ result: undefined, complaint: notStarted(error) }));
-    for (const each of [signal, tooLate]) each.removeEventListener("abort", stop);
     signal.throwIfAborted();
     const { leg, device } = ended.result ?? {};
     if (typeof device === "string") return { offHost: leg as Leg, device };
-    reasons.push(reasonOf(ended));
+    reasons.add(limit.aborted ? `it took longer than ${TIME_LIMIT_MS / 1000} s` : reasonOf(ended));
   }
-  return { offHost: null, offHostReason: [...new Set(reasons)].join("; ") };
+  return { offHost: null, offHostReason: [...reasons].join("; ") };
 }
 
 /** Ways to a namespace. Root of the machine needs no user namespace, and keeps its right to lock memory without one. */
 function wrappers(): string[][] {
-  const plain = [["unshare", "-n"]];
-  const mapped = [["unshare", "-rn"]];
-  return process.getuid?.() === 0 ? [...plain, ...mapped] : mapped;
+  const mapped = ["unshare", "-rn"];
+  return process.getuid?.() === 0 ? [["unshare", "-n"], mapped] : [mapped];
 }
 
-function notStarted(error: NodeJS.ErrnoException): string {
-  return error.code === "ENOENT" ? "unshare is missing; install util-linux" : `unshare: ${error.message}`;
+function notStarted(error: unknown): string {
+  return codeOf(error) === "ENOENT" ? "unshare is missing; install util-linux" : `unshare: ${messageOf(error)}`;
 }
 
 function reasonOf({ result, complaint }: Ended): string {
-  const { error } = result as { error?: { message: string } } ?? {};
-  return error?.message ?? complaint.split("\n")[0] ?? "the process ended without a result";
+  const { error } = (result ?? {}) as { error?: { message: string } };
+  return error?.message ??
+    `no network namespace can be made here (${complaint.split("\n")[0] || "unshare says nothing"})`;
 }
 
 /** The network namespace of this process. */
@@ -113,8 +110,7 @@ function makeDevice(): string {
 
 function ip(...args: string[]): void {
   const { error, status, stderr } = spawnSync("ip", args, { encoding: "utf8" });
-  const missing = (error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
-  if (missing) throw new CommandError("unsupported", "ip is missing; install iproute2");
+  if (codeOf(error) === "ENOENT") throw new CommandError("unsupported", "ip is missing; install iproute2");
   if (status !== 0) throw new CommandError("unsupported", `ip ${args.join(" ")}: ${stderr.trim() || error?.message}`);
 }
 

@@ -7,8 +7,8 @@ import process from "node:process";
 import { bytesText, clockText } from "./format.ts";
 
 const TICK_MS = 100;
-/** How much of the shown rate is the newest tick's: the rate of about the last two seconds. */
-const WEIGHT = 0.05;
+/** The shown rate is that of about so many ticks. */
+const RATE_TICKS = 20;
 const BAR_CELLS = 24;
 const CLEAR_LINE = "\r\x1b[K";
 
@@ -20,7 +20,8 @@ export class Progress implements Disposable {
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   #lastMs = performance.now();
   #lastBytes = 0;
-  #bytesPerSecond: number | undefined;
+  #bytesPerSecond = 0;
+  #ticks = 0;
 
   /** @param quiet Draws nothing, as on anything that is no terminal. */
   constructor(label: string, totalBytes: number, quiet: boolean) {
@@ -32,9 +33,8 @@ export class Progress implements Disposable {
   #draw(): void {
     const now = performance.now();
     const rate = (this.bytes - this.#lastBytes) / (now - this.#lastMs) * 1000;
-    this.#bytesPerSecond = this.#bytesPerSecond === undefined
-      ? rate
-      : this.#bytesPerSecond * (1 - WEIGHT) + rate * WEIGHT;
+    this.#ticks = Math.min(this.#ticks + 1, RATE_TICKS);
+    this.#bytesPerSecond += (rate - this.#bytesPerSecond) / this.#ticks;
     this.#lastMs = now;
     this.#lastBytes = this.bytes;
     const line = progressLine(this.#label, this.bytes, this.#totalBytes, this.#bytesPerSecond);

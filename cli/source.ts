@@ -71,10 +71,7 @@ export class Source implements AsyncDisposable {
     for (let done = 0; done < into.length;) {
       const { bytesRead } = await this.#file.read(into, done, into.length - done, at + done);
       if (bytesRead === 0) {
-        throw new CommandError(
-          "failed",
-          `Cannot send ${this.path}: it became shorter meanwhile: ${at + done} of ${this.byteLength} bytes are left`,
-        );
+        throw new CommandError("failed", `Cannot send ${this.path}: it became shorter while it was sent`);
       }
       done += bytesRead;
     }

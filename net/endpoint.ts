@@ -72,11 +72,11 @@ export class Endpoint {
   /** The engine's own note about this socket. */
   watchKey = 0;
   /** Receives that wait for data. */
-  readonly readers = new Waiters<Target, Received>();
+  readonly readers: Waiters<Target, Received> = new Waiters();
   /** Accepts that wait for a connection. */
-  readonly acceptors = new Waiters<void, number>();
+  readonly acceptors: Waiters<void, number> = new Waiters();
   /** Connects that wait for an answer. */
-  readonly connectors = new Waiters<void, true>();
+  readonly connectors: Waiters<void, true> = new Waiters();
   /** Called whenever a send ends. */
   readonly #onEnd = new Set<() => void>();
   remote: InternetAddress | UnixAddress | undefined;

@@ -27,12 +27,12 @@ export interface HubSettings {
 
 /** See the module. */
 export class Hub {
-  readonly endpoints = new Set<Endpoint>();
+  readonly endpoints: Set<Endpoint> = new Set();
   /** Closed sockets whose loans the kernel still holds; their descriptors stay open. */
-  readonly quarantine = new Set<Endpoint>();
+  readonly quarantine: Set<Endpoint> = new Set();
   readonly batch: BatchSends;
   /** Sends that wait for a free record: each is an attempt, which answers `undefined` while there is none. */
-  readonly recordWaiters = new Waiters<() => true | undefined, true>();
+  readonly recordWaiters: Waiters<() => true | undefined, true> = new Waiters();
   readonly #owners: (SendOwner | undefined)[] = [];
   readonly #endpointOfSend: (Endpoint | undefined)[] = [];
   #dirty: Endpoint[] = [];

@@ -74,6 +74,16 @@ export class Io {
    * @param options Its alignment, and a signal to stop waiting.
    * @returns The lease. Its content is whatever was there before.
    * @throws {RingletError} `ERR_OUT_OF_RANGE` for a length that never fits; `ERR_CLOSED`. The signal's reason when it aborts.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * using page = await io.lease(4096, { alignBytes: 4096 });
+   * assertEquals(page.byteLength, 4096);
+   * ```
    */
   async lease(byteLength: number, options: LeaseOptions & { signal?: AbortSignal } = {}): Promise<Lease> {
     this.#requireOpen();
@@ -88,6 +98,17 @@ export class Io {
    * @param options Its alignment.
    * @returns The lease, or `undefined`.
    * @throws {RingletError} As {@linkcode lease} does for bad input.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * using all = io.tryLease(1 << 20);
+   * assertEquals(all?.byteLength, 1 << 20);
+   * assertEquals(io.tryLease(1), undefined);
+   * ```
    */
   tryLease(byteLength: number, options: LeaseOptions = {}): Lease | undefined {
     this.#requireOpen();
@@ -102,6 +123,18 @@ export class Io {
    * @returns The connection.
    * @throws {RingletError} `ECONNREFUSED`, `ETIMEDOUT` and the like with the last address tried; `ENOTFOUND` for an unknown
    * name. The runtime's own error when the net permission is missing. The signal's reason when it aborts.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "localhost", port, timeoutMs: 1000 });
+   * assertEquals(conn.remoteAddr, listener.localAddr);
+   * ```
    */
   async connect(options: ConnectOptions): Promise<TcpConn> {
     this.#requireOpen();
@@ -115,6 +148,22 @@ export class Io {
    * @returns The listener.
    * @throws {RingletError} `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and the like. The runtime's own error when the net
    * permission is missing.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * for await (const peer of listener) {
+   *   assertEquals(peer.remoteAddr, conn.localAddr);
+   *   await peer.close();
+   *   break;
+   * }
+   * ```
    */
   async listen(options: ListenOptions): Promise<TcpListener> {
     this.#requireOpen();
@@ -128,6 +177,17 @@ export class Io {
    * @returns The socket.
    * @throws {RingletError} `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and the like. The runtime's own error when the net
    * permission is missing.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using a = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using b = await io.bindUdp({ hostname: "127.0.0.1", remote: a.localAddr });
+   * assertEquals(b.remoteAddr, a.localAddr);
+   * ```
    */
   async bindUdp(options: UdpOptions = {}): Promise<UdpSocket> {
     this.#requireOpen();
@@ -138,6 +198,23 @@ export class Io {
    * Hands the kernel what `trySend` has prepared, in as few calls as it allows.
    *
    * @returns How many sockets had something.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using udp = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const waiting = new Set<number>();
+   * for (let i = 0; i < 10; i++) {
+   *   const lease = io.tryLease(1000)!;
+   *   lease.bytes.fill(i);
+   *   waiting.add(udp.trySend(lease, { to: udp.localAddr }));
+   * }
+   * assertEquals(io.flush(), 1); // one socket, one call into the kernel
+   * while (waiting.size > 0) io.reap((id, event) => event === "released" && waiting.delete(id));
+   * ```
    */
   flush(): number {
     this.#requireOpen();
@@ -151,6 +228,30 @@ export class Io {
    *
    * @param handler Called for each event; it may send again.
    * @returns How many events there were.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using udp = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const waiting = new Set<number>();
+   * for (let i = 0; i < 10; i++) {
+   *   const lease = io.tryLease(1000)!;
+   *   lease.bytes.fill(i);
+   *   waiting.add(udp.trySend(lease, { to: udp.localAddr }));
+   * }
+   * io.flush();
+   * let bytes = 0;
+   * while (waiting.size > 0) {
+   *   io.reap((id, event, value) => {
+   *     if (event === "accepted") bytes += value;
+   *     if (event === "released" || event === "refused") waiting.delete(id);
+   *   });
+   * }
+   * assertEquals(bytes, 10_000);
+   * ```
    */
   reap(handler: ReapHandler): number {
     this.#requireOpen();
@@ -171,6 +272,16 @@ export class Io {
    * Closes every socket as its own `close` does, all at once, and then the io. A second call changes nothing.
    *
    * @param options How long that may take.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const io = await open({ arenaBytes: 1 << 20 });
+   * await io.close({ deadlineMs: 1000 });
+   * assertEquals(io.stats().sockets, 0);
+   * ```
    */
   close(options: CloseOptions = {}): Promise<void> {
     try {

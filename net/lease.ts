@@ -77,6 +77,21 @@ export class Lease {
    *
    * @returns The lease itself.
    * @throws {RingletError} `ERR_LEASE_RELEASED` or `ERR_LEASE_LENT` when the program holds no claim on it any more.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using udp = await io.bindUdp({ hostname: "127.0.0.1" });
+   * using lease = (await io.lease(1000)).retain();
+   * for (let i = 0; i < 3; i++) {
+   *   const receipt = await udp.send(lease, { to: udp.localAddr });
+   *   await receipt.released;
+   * }
+   * assertEquals(lease.state, "leased");
+   * ```
    */
   retain(): this {
     this.arena.retain(this);
@@ -88,6 +103,17 @@ export class Lease {
    * lets go.
    *
    * @throws {RingletError} `ERR_LEASE_RELEASED` or `ERR_LEASE_LENT` when the program holds no claim on it any more.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * const lease = await io.lease(1000);
+   * lease.release();
+   * assertEquals(lease.state, "free");
+   * ```
    */
   release(): void {
     this.arena.release(this);
@@ -100,6 +126,17 @@ export class Lease {
    * @returns A lease of the rest. The memory goes back to the arena when both have.
    * @throws {RingletError} `ERR_OUT_OF_RANGE`; `ERR_LEASE_LENT`, `ERR_LEASE_HELD` (retained) or `ERR_LEASE_RELEASED` when it is
    * not simply leased.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * using header = await io.lease(1000);
+   * using payload = header.cut(20);
+   * assertEquals([header.byteLength, payload.byteLength], [20, 980]);
+   * ```
    */
   cut(at: number): Lease {
     const rest = this.arena.cut(this, integer("at", at, 1, this.#byteLength - 1));
@@ -114,6 +151,17 @@ export class Lease {
    * @param segmentBytes The length of a segment in bytes.
    * @returns This lease, cut to the first segment, and a lease for each other one.
    * @throws {RingletError} As {@linkcode cut} does.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * const segments = (await io.lease(3000)).split(1400);
+   * assertEquals(segments.map((segment) => segment.byteLength), [1400, 1400, 200]);
+   * for (const segment of segments) segment.release();
+   * ```
    */
   split(segmentBytes: number): Lease[] {
     integer("segmentBytes", segmentBytes, 1, this.#byteLength);

@@ -39,6 +39,8 @@ export class ReadinessEngine implements Engine {
     const { core, system } = hub;
     const base = system.runtime.addressOf(core.u8);
     const arena = system.runtime.addressOf(hub.arena.bytes);
+    // Zero-copy pins every page of every send: a huge page is pinned as one. Where there are none, nothing changes.
+    system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_HUGEPAGE);
     const halves = (address: bigint) => [Number(address & 0xffffffffn) | 0, Number(address >> 32n) | 0] as const;
     core.raw.core_bases(...halves(base), ...halves(arena));
     this.#batch = base + BigInt(core.regions.BATCH);

@@ -77,6 +77,26 @@ export class TcpConn extends Socket {
    * @returns A receipt as soon as the kernel has accepted everything. Its `released` tells when the memory is free again.
    * @throws {RingletError} With `bytesAccepted`. When that is 0 every lease is the program's again; otherwise `released` tells
    * when the rest is. `EPIPE` and `ECONNRESET` when the connection is gone, `ERR_LEASE_*` for a lease that cannot be sent.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * const header = new TextEncoder().encode("len=4\n");
+   * const payload = await io.lease(4);
+   * payload.bytes.set([1, 2, 3, 4]);
+   * const receipt = await conn.send([header, payload]);
+   * assertEquals(receipt.bytes, 10);
+   * await receipt.released;
+   * using into = await io.lease(100);
+   * assertEquals(await peer.recv(into), 10);
+   * ```
    */
   send(data: SendData | readonly SendData[], options: SendOptions = {}): Promise<Receipt> {
     try {
@@ -94,6 +114,24 @@ export class TcpConn extends Socket {
    * @param options A range of it.
    * @returns The send's number, or -1 when every record is in use: flush, reap, and try again.
    * @throws {RingletError} As {@linkcode send} does for bad input.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * const lease = io.tryLease(1000)!;
+   * const id = conn.trySend(lease, { byteLength: 500 });
+   * io.flush();
+   * io.reap((which, event, value) => event === "accepted" && assertEquals([which, value], [id, 500]));
+   * using into = await io.lease(1000);
+   * assertEquals(await peer.recv(into), 500);
+   * ```
    */
   trySend(lease: Lease, options: Omit<SendOptions, "signal"> = {}): number {
     return this.trySendTo(lease, undefined, options);
@@ -106,23 +144,90 @@ export class TcpConn extends Socket {
    * @param options A signal; giving up loses no bytes.
    * @returns The number of bytes, or `null` at the end of the stream: the peer has closed its side.
    * @throws {RingletError} `ECONNRESET` when the peer reset the connection, `ERR_CLOSED` when this side closed it meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * await conn.send(new Uint8Array([1, 2, 3]));
+   * await conn.closeWrite();
+   * using into = await io.lease(100);
+   * assertEquals(await peer.recv(into), 3);
+   * assertEquals(await peer.recv(into), null);
+   * ```
    */
   async recv(lease: Lease, options: WaitOptions = {}): Promise<number | null> {
     const { bytes } = await receiveInto(this.endpoint, lease, options);
     return bytes === 0 ? null : bytes;
   }
 
-  /** What comes in, as a stream of fresh arrays. Closing the stream leaves the connection open. */
+  /**
+   * What comes in, as a stream of fresh arrays. Closing the stream leaves the connection open.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * await conn.send(new TextEncoder().encode("hello"));
+   * await conn.closeWrite();
+   * const text = await new Response(peer.readable).text();
+   * assertEquals(text, "hello");
+   * ```
+   */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableOf(this, this.endpoint.hub.arena);
   }
 
-  /** What goes out, as a stream. Closing it is {@linkcode closeWrite}; aborting it resets the connection. */
+  /**
+   * What goes out, as a stream. Closing it is {@linkcode closeWrite}; aborting it resets the connection.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * await new Blob(["hello"]).stream().pipeTo(conn.writable);
+   * assertEquals(await new Response(peer.readable).text(), "hello");
+   * ```
+   */
   get writable(): WritableStream<Uint8Array> {
     return this.#writable ??= writableOf(this);
   }
 
-  /** Changes options of the open connection. */
+  /**
+   * Changes options of the open connection.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * conn.configure({ noDelay: false, keepAlive: true, keepAliveIdleSeconds: 60 });
+   * assertEquals(peer.remoteAddr, conn.localAddr);
+   * ```
+   */
   configure(options: TcpSocketOptions): void {
     const { hub, fd, family } = this.endpoint;
     this.endpoint.requireOpen("connection");
@@ -136,7 +241,26 @@ export class TcpConn extends Socket {
     this.endpoint.remote = this.endpoint.address("getpeername");
   }
 
-  /** Ends this side of the stream after everything queued; receiving goes on. A second call changes nothing. */
+  /**
+   * Ends this side of the stream after everything queued; receiving goes on. A second call changes nothing.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.localAddr as { port: number };
+   * await using conn = await io.connect({ hostname: "127.0.0.1", port });
+   * await using peer = await listener.accept();
+   * await conn.closeWrite();
+   * using into = await io.lease(100);
+   * assertEquals(await peer.recv(into), null);
+   * await peer.send(new Uint8Array(7)); // the other direction is still open
+   * assertEquals(await conn.recv(into), 7);
+   * ```
+   */
   async closeWrite(): Promise<void> {
     await this.endpoint.closeWrite();
   }

@@ -94,6 +94,19 @@ export class UdpSocket extends Socket {
    * @returns A receipt as soon as the kernel has accepted the datagram. Its `released` tells when the memory is free again.
    * @throws {RingletError} `EMSGSIZE`, `EDESTADDRREQ`, `EACCES` (broadcast), `ECONNREFUSED` (a peer's answer to an earlier
    * datagram of a socket with `remote`), `ENOTFOUND`; the leases are the program's again.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using receiver = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const lease = await io.lease(60_000);
+   * const receipt = await sender.send(lease, { to: receiver.localAddr, byteLength: 50_000 });
+   * assertEquals(receipt.bytes, 50_000);
+   * ```
    */
   send(data: SendData | readonly SendData[], options: DatagramOptions = {}): Promise<Receipt> {
     try {
@@ -115,6 +128,22 @@ export class UdpSocket extends Socket {
    * @param options A range of it, and a numeric destination.
    * @returns The send's number, or -1 when every record is in use: flush, reap, and try again.
    * @throws {RingletError} As {@linkcode send} does for bad input.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using receiver = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const lease = io.tryLease(1000)!;
+   * const id = sender.trySend(lease, { to: receiver.localAddr });
+   * io.flush();
+   * io.reap((which) => assertEquals(which, id));
+   * using into = await io.lease(1500);
+   * assertEquals((await receiver.recv(into)).bytes, 1000);
+   * ```
    */
   trySend(lease: Lease, options: Omit<DatagramOptions, "signal"> = {}): number {
     this.#checkSize(lease, options);
@@ -159,6 +188,19 @@ export class UdpSocket extends Socket {
    * @param options A signal; giving up loses no datagram.
    * @returns Its length and sender.
    * @throws {RingletError} `ERR_CLOSED` when this socket was closed meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using receiver = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await sender.send(new Uint8Array(100), { to: receiver.localAddr });
+   * using into = await io.lease(60);
+   * assertEquals(await receiver.recv(into), { bytes: 60, from: sender.localAddr, truncated: true });
+   * ```
    */
   async recv(lease: Lease, options: WaitOptions = {}): Promise<Datagram> {
     const { bytes, truncated, name } = await receiveInto(this.endpoint, lease, options);
@@ -179,6 +221,18 @@ export class UdpSocket extends Socket {
    * @param options The interface.
    * @throws {RingletError} `EINVAL` for an address that is no multicast group, `ENODEV` for an unknown interface,
    * `EADDRINUSE` when the group was joined before.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using udp = await io.bindUdp({ hostname: "0.0.0.0" });
+   * udp.joinMulticast("239.1.2.3", { interface: "lo" });
+   * udp.leaveMulticast("239.1.2.3", { interface: "lo" });
+   * assertEquals(udp.localAddr.hostname, "0.0.0.0");
+   * ```
    */
   joinMulticast(group: string, options: MulticastOptions = {}): void {
     this.#membership("join", group, options);

@@ -7,7 +7,7 @@ import { type Core, CoreError, createCore, type Handle } from "../../wasm/mod.ts
 const ARENA = 4 * 65_536;
 
 /** Takes, cuts, retains and returns leases at random, with a plain list of ranges beside it. */
-class Carving implements fc.ModelRunSetup<Map<Handle, Range>, Core> {
+class Carving {
   model = new Map<Handle, Range>();
   real = createCore({ arenaBytes: ARENA, maxLeases: 40, maxSends: 1, maxSockets: 1, windowIds: 1 });
 }

@@ -1,9 +1,9 @@
 //! Batches in the form of Linux `sendmmsg`: what the head of a queue looks like to the kernel.
 
-use crate::ledger::{Ledger, Withdrawn};
+use crate::ledger::{Ledger, Tally, Withdrawn};
 use crate::send::{self, Mmsghdr};
 use crate::seq::{self, Counting};
-use crate::socket;
+use crate::socket::{self, Socket};
 use crate::Fault;
 
 /// Messages in one batch.
@@ -37,14 +37,14 @@ pub struct Filled {
 impl<C: Counting> Ledger<'_, C> {
     /// Lays out up to `max` messages from the head of a socket's queue. Nothing is taken from it yet.
     pub fn batch_fill(&mut self, slot: u32, generation: u32, max: u32) -> Result<Filled, Fault> {
-        let socket = *self.socket(slot, generation)?;
+        let &mut Socket { oldest, next, head, flags, limit, in_flight, .. } = self.socket(slot, generation)?;
         if max == 0 {
             return Err(Fault::Range);
         }
         let max = max.min(self.batch.len());
         let mut filled = Filled { messages: 0, zero_copy: false, bytes: 0, reason: Reason::Empty };
-        let mut ids = self.window - seq::distance(socket.oldest, socket.next);
-        let mut at = socket.head;
+        let mut ids = self.window - seq::distance(oldest, next);
+        let mut at = head;
         while at != 0 && filled.messages < max {
             let record = &self.sends[at - 1];
             let zero_copy = record.flags & send::ZERO_COPY != 0;
@@ -54,16 +54,16 @@ impl<C: Counting> Ledger<'_, C> {
             filled.zero_copy = zero_copy;
             let left = record.left() as u64;
             if zero_copy {
-                if left != 0 || socket.flags & socket::DATAGRAM != 0 {
+                if left != 0 || flags & socket::DATAGRAM != 0 {
                     if ids == 0 {
                         filled.reason = Reason::Window;
                         break;
                     }
                     ids -= 1;
                 }
-                let busy = socket.in_flight + filled.bytes;
+                let busy = in_flight + filled.bytes;
                 // With nothing in flight a send larger than the limit still goes, or it never would.
-                if busy != 0 && socket.limit != u32::MAX && busy + left > socket.limit as u64 {
+                if busy != 0 && limit != u32::MAX && busy + left > limit as u64 {
                     filled.reason = Reason::Limit;
                     break;
                 }
@@ -86,23 +86,26 @@ impl<C: Counting> Ledger<'_, C> {
         if count > self.filled || slot != self.filled_socket {
             return Err(Fault::Range);
         }
-        let mut accepted = 0;
+        self.filled = 0;
+        let mut tally = Tally::default();
+        let mut result = Ok(());
         for i in 0..count {
-            let bytes = self.batch[i].len;
-            let head = self.sockets[slot].head;
+            let (bytes, head) = (self.batch[i].len, self.sockets[slot].head);
             if head == 0 {
-                return Err(Fault::Range);
+                result = Err(Fault::Range);
+                break;
             }
             let zero_copy = self.sends[head - 1].flags & send::ZERO_COPY != 0;
-            let (_, left) = self.accept_head(slot, head - 1, bytes, zero_copy)?;
-            accepted += bytes as u64;
-            // The kernel stops a batch at the first message it took only in part.
-            if left != 0 && i + 1 != count {
-                return Err(Fault::Range);
-            }
+            result = match self.accept_head(slot, head - 1, bytes, zero_copy, &mut tally) {
+                // The kernel stops a batch at the first message it took only in part.
+                Ok((_, left)) if left != 0 && i + 1 != count => Err(Fault::Range),
+                Ok(_) => continue,
+                Err(fault) => Err(fault),
+            };
+            break;
         }
-        self.filled = 0;
-        Ok((self.sockets[slot].queued, accepted))
+        self.count_accepted(slot, &tally);
+        result.map(|()| (self.sockets[slot].queued, tally.bytes))
     }
 
     /// The send at the head of the queue goes as a copy from here on.

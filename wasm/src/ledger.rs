@@ -66,6 +66,16 @@ pub struct Withdrawn {
     pub whole: bool,
 }
 
+/// What was accepted and is not counted yet: a batch is counted once.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    ids: u32,
+    sends: u64,
+    /// All bytes.
+    pub bytes: u64,
+    lent: u64,
+}
+
 impl<'a, C: Counting> Ledger<'a, C> {
     /// A ledger over zero-filled tables.
     pub fn new(parts: Parts<'a>) -> Self {
@@ -202,12 +212,12 @@ impl<'a, C: Counting> Ledger<'a, C> {
         at: u32,
         bytes: u32,
     ) -> Result<(), Fault> {
-        let record = *self.send(slot, generation)?;
-        if record.state != send::OPEN {
+        let &mut Send { state, lease_count, bytes: total, .. } = self.send(slot, generation)?;
+        if state != send::OPEN {
             return Err(Fault::Busy);
         }
         let offset = self.check_part(lease, lease_generation, at, bytes)?;
-        if record.lease_count as usize == send::LEASES || record.bytes.checked_add(bytes).is_none() {
+        if lease_count as usize == send::LEASES || total.checked_add(bytes).is_none() {
             return Err(Fault::Range);
         }
         let consumed = self.leases.claim(lease);
@@ -297,9 +307,13 @@ impl<'a, C: Counting> Ledger<'a, C> {
             return Err(Fault::Busy);
         }
         self.filled = 0;
-        self.accept_head(socket, slot, bytes, zero_copy)
+        let mut tally = Tally::default();
+        let accepted = self.accept_head(socket, slot, bytes, zero_copy, &mut tally);
+        self.count_accepted(socket, &tally);
+        accepted
     }
 
+    /// [`Ledger::accept`] for a send that is known to be the head; totals are left to [`Ledger::count_accepted`].
     #[inline]
     pub(crate) fn accept_head(
         &mut self,
@@ -307,6 +321,7 @@ impl<'a, C: Counting> Ledger<'a, C> {
         slot: u32,
         bytes: u32,
         zero_copy: bool,
+        tally: &mut Tally,
     ) -> Result<(u32, u32), Fault> {
         let record = &mut self.sends[slot];
         let socket = &mut self.sockets[socket_slot];
@@ -324,33 +339,49 @@ impl<'a, C: Counting> Ledger<'a, C> {
             id = socket.next;
             self.windows[socket_slot * self.window + (id & (self.window - 1))] = slot + 1;
             socket.next = C::next(id);
-            socket.outstanding += 1;
-            socket.in_flight += bytes as u64;
-            socket.counters.bytes_zero_copy += bytes as u64;
-            self.leases.counters.bytes_zero_copy += bytes as u64;
+            tally.ids += 1;
+            tally.lent += bytes as u64;
             record.refs += 1;
             record.lent += bytes;
         } else if !zero_copy {
             record.flags |= send::COPIED;
         }
-        socket.counters.bytes_accepted += bytes as u64;
-        self.leases.counters.bytes_accepted += bytes as u64;
+        tally.bytes += bytes as u64;
         record.advance(bytes);
-        if record.accepted != record.bytes {
-            return Ok((id, record.left()));
+        if bytes != left {
+            return Ok((id, left - bytes));
         }
-        let total = record.bytes;
-        let generation = record.generation;
-        let refs = record.refs;
         record.state = send::ACCEPTED;
-        socket.counters.accepted += 1;
-        self.leases.counters.accepted += 1;
-        self.dequeue(slot);
-        self.events.push(Event { kind: events::ACCEPTED, send: slot, generation, value: total });
+        tally.sends += 1;
+        let event = Event { kind: events::ACCEPTED, send: slot, generation: record.generation, value: record.bytes };
+        let (refs, next) = (record.refs, record.link);
+        socket.head = next;
+        socket.queued -= 1;
+        if next == 0 {
+            socket.tail = 0;
+        } else {
+            self.sends[next - 1].back = 0;
+        }
+        self.events.push(event);
         if refs == 0 {
             self.release(slot);
         }
         Ok((id, 0))
+    }
+
+    /// Adds what was accepted to the totals of the socket and of everything.
+    #[inline]
+    pub(crate) fn count_accepted(&mut self, slot: u32, tally: &Tally) {
+        let socket = &mut self.sockets[slot];
+        let totals = &mut *self.leases.counters;
+        socket.outstanding += tally.ids;
+        socket.in_flight += tally.lent;
+        socket.counters.accepted += tally.sends;
+        socket.counters.bytes_accepted += tally.bytes;
+        socket.counters.bytes_zero_copy += tally.lent;
+        totals.accepted += tally.sends;
+        totals.bytes_accepted += tally.bytes;
+        totals.bytes_zero_copy += tally.lent;
     }
 
     /// A failed send took the socket's next id. Nobody owns it.
@@ -380,13 +411,13 @@ impl<'a, C: Counting> Ledger<'a, C> {
         hi: u32,
         copied: bool,
     ) -> Result<Resolution, Fault> {
-        let socket = *self.socket(slot, generation)?;
+        let &mut Socket { oldest, next, flags, .. } = self.socket(slot, generation)?;
         let mut resolution = Resolution::default();
         let length = seq::len(lo, hi);
-        let live = seq::distance(socket.oldest, socket.next);
+        let live = seq::distance(oldest, next);
         if length != 0 && length <= self.window {
             C::walk(lo, hi, |id| {
-                if seq::distance(socket.oldest, id) < live {
+                if seq::distance(oldest, id) < live {
                     self.resolve(slot, id, copied, &mut resolution);
                 } else {
                     resolution.unknown += 1;
@@ -394,8 +425,8 @@ impl<'a, C: Counting> Ledger<'a, C> {
             });
         } else {
             // Longer than the window: walk what is live instead, and count the rest.
-            let mut id = socket.oldest;
-            while id != socket.next {
+            let mut id = oldest;
+            while id != next {
                 if seq::contains(lo, hi, id) {
                     self.resolve(slot, id, copied, &mut resolution);
                 }
@@ -405,7 +436,7 @@ impl<'a, C: Counting> Ledger<'a, C> {
             let length = if length == 0 { 1 << 32 } else { length as u64 };
             resolution.unknown = (length - known as u64).min(u32::MAX as u64) as u32;
         }
-        if socket.flags & socket::SUSPECT != 0 && length != 0 && length <= self.window {
+        if flags & socket::SUSPECT != 0 && length != 0 && length <= self.window {
             self.adopt(slot, lo, hi, &mut resolution);
         }
         self.count(slot, &resolution, copied);
