@@ -1,9 +1,9 @@
 // What C reaches on the benchmark's device: sendmmsg with and without MSG_ZEROCOPY, error queue included, libc only.
 //
-//   udp_copy_zc ADDRESS PORT BYTES BATCH BUFFERS
+//   udp_copy_zc copy|zerocopy ADDRESS PORT BYTES BUFFERS
 //
-// Reads lines "MODE WRITING BYTES" with MODE "copy" or "zerocopy" and WRITING "before" or "within" the time taken, sends at least
-// so many bytes, and answers each with "BYTES SECONDS CPU_SECONDS".
+// Each line of input, "before BYTES" or "within BYTES", asks to send at least so many bytes, from buffers that are written before
+// the time is taken or within it; the answer is "BYTES SECONDS CPU_SECONDS".
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,14 +17,14 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { MAX_BATCH = 1024, HUGE_PAGE = 2 << 20 };
+enum { BATCH = 32, HUGE_PAGE = 2 << 20 };
 
-static int fd;
+static int fd, zerocopy;
 static char *memory;
 static size_t bytes;
-static unsigned batch, outstanding;
-static struct mmsghdr messages[MAX_BATCH];
-static struct iovec parts[MAX_BATCH];
+static unsigned outstanding;
+static struct mmsghdr messages[BATCH];
+static struct iovec parts[BATCH];
 
 static void clocks(double at[2]) {
   struct timespec t, cpu;
@@ -46,10 +46,10 @@ static void collect(void) {
 }
 
 // Sends the batch that begins at buffer `from`; returns when the kernel has let go of it.
-static void send_batch(size_t from, int zerocopy) {
-  for (unsigned i = 0; i < batch; i++) parts[i] = (struct iovec){memory + (from + i) * bytes, bytes};
-  for (unsigned done = 0; done < batch;) {
-    int taken = sendmmsg(fd, messages + done, batch - done, zerocopy ? MSG_ZEROCOPY : 0);
+static void send_batch(size_t from) {
+  for (unsigned i = 0; i < BATCH; i++) parts[i] = (struct iovec){memory + (from + i) * bytes, bytes};
+  for (unsigned done = 0; done < BATCH;) {
+    int taken = sendmmsg(fd, messages + done, BATCH - done, zerocopy ? MSG_ZEROCOPY : 0);
     if (taken < 0 && errno != ENOBUFS) exit(1);
     if (taken > 0) done += taken;
     if (taken > 0 && zerocopy) outstanding += taken;
@@ -60,30 +60,30 @@ static void send_batch(size_t from, int zerocopy) {
 
 int main(int argc, char **argv) {
   if (argc != 6) return 2;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[2]))};
-  bytes = atol(argv[3]);
-  batch = atoi(argv[4]);
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[3]))};
+  zerocopy = strcmp(argv[1], "zerocopy") == 0;
+  bytes = atol(argv[4]);
   size_t buffers = atol(argv[5]), all = (bytes * buffers + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  if (batch > MAX_BATCH || buffers % batch != 0 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) return 2;
+  if (buffers % BATCH != 0 || inet_pton(AF_INET, argv[2], &to.sin_addr) != 1) return 2;
   fd = socket(AF_INET, SOCK_DGRAM, 0);
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &(int){1}, sizeof(int)) < 0) return 1;
   if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return 1;
   memory = aligned_alloc(HUGE_PAGE, all);
   madvise(memory, all, MADV_HUGEPAGE);
-  for (unsigned i = 0; i < batch; i++) messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+  for (unsigned i = 0; i < BATCH; i++) messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
 
-  char mode[16], writing[16];
+  char writing[16];
   unsigned long long wanted;
-  while (scanf("%15s %15s %llu", mode, writing, &wanted) == 3) {
-    int zerocopy = strcmp(mode, "zerocopy") == 0, within = strcmp(writing, "within") == 0;
+  while (scanf("%15s %llu", writing, &wanted) == 2) {
+    int within = strcmp(writing, "within") == 0;
     unsigned long long sent = 0;
     double start[2], end[2], seconds = 0, cpu = 0;
     for (int stamp = 0; sent < wanted; stamp++) {
       if (!within) memset(memory, stamp, bytes * buffers);
       clocks(start);
-      for (size_t from = 0; from < buffers; from += batch) {
-        if (within) memset(memory + from * bytes, stamp, bytes * batch);
-        send_batch(from, zerocopy);
+      for (size_t from = 0; from < buffers; from += BATCH) {
+        if (within) memset(memory + from * bytes, stamp, bytes * BATCH);
+        send_batch(from);
       }
       clocks(end);
       seconds += end[0] - start[0];

@@ -11,8 +11,8 @@ import { bytesText } from "./format.ts";
 import { type OffHost, tryOffHost } from "./off_host.ts";
 import type { OptionValues } from "./options.ts";
 import { type Column, conclude, hashLines, print, table } from "./report.ts";
-import { type Leg, Run } from "./run.ts";
-import { type Hashes, sendFile } from "./sender.ts";
+import { type Hashes, type Leg, Run } from "./run.ts";
+import { sendFile } from "./sender.ts";
 import { Source } from "./source.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -90,7 +90,7 @@ async function sendToChild(
   } catch (error) {
     child.stop();
     await child.ended.catch(() => {});
-    throw error;
+    throw signal.aborted ? signal.reason : error;
   }
   const ended = await child.ended;
   const { exitCode, ...leg } = ended.result ?? {};

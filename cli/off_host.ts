@@ -38,9 +38,10 @@ export async function tryOffHost({ engine }: Pick<OptionValues, "engine">, signa
     const child = new Child(args, wrapper, limit);
     const ended = await child.ended.catch((error) => ({ result: undefined, complaint: notStarted(error) }));
     signal.throwIfAborted();
-    const { leg, device } = ended.result ?? {};
-    if (typeof device === "string") return { offHost: leg as Leg, device };
+    const { exitCode, leg, device } = ended.result ?? {};
+    if (exitCode === 0) return { offHost: leg as Leg, device: device as string };
     reasons.add(limit.aborted ? `it took longer than ${TIME_LIMIT_MS / 1000} s` : reasonOf(ended));
+    if (limit.aborted) break;
   }
   return { offHost: null, offHostReason: [...reasons].join("; ") };
 }

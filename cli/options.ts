@@ -177,7 +177,7 @@ export function portOf(text: string, min: 0 | 1): number {
 
 /** `HOST:PORT`, where an IPv6 address stands in brackets. */
 export function targetOf(text: string): { hostname: string; port: number } {
-  const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]+)):(.*)$/s.exec(text) ?? [];
+  const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(.*)$/s.exec(text) ?? [];
   const hostname = v6 ?? name;
   if (hostname !== undefined) return { hostname, port: portOf(port, 1) };
   throw usage(`expected HOST:PORT, such as 10.0.0.2:9000 or [::1]:9000: current value is ${JSON.stringify(text)}`);

@@ -10,8 +10,7 @@ import { bytesText, hexText } from "./format.ts";
 import { Inflow } from "./inflow.ts";
 import { Patience } from "./patience.ts";
 import { Progress } from "./progress.ts";
-import type { Run } from "./run.ts";
-import type { Hashes } from "./sender.ts";
+import type { Hashes, Run } from "./run.ts";
 import { NotStoredError, type Sink } from "./sink.ts";
 import { decodeHeader, DIGEST_BYTES, encodeReply, HEADER_BYTES, type Status } from "./wire.ts";
 

@@ -9,8 +9,7 @@ import { portOf } from "./options.ts";
 import { Patience } from "./patience.ts";
 import { receiveFiles, type Receiving, StrangerError } from "./receiver.ts";
 import { conclude, hashLines, note, print, table } from "./report.ts";
-import { Run } from "./run.ts";
-import type { Hashes } from "./sender.ts";
+import { type Hashes, Run } from "./run.ts";
 import { Sink } from "./sink.ts";
 
 /** See the module. */

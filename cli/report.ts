@@ -7,8 +7,7 @@ import process from "node:process";
 import { codeOf, EXIT, messageOf, outcomeOf } from "./failure.ts";
 import { bytesText, countText } from "./format.ts";
 import type { OptionValues } from "./options.ts";
-import type { Leg } from "./run.ts";
-import type { Hashes } from "./sender.ts";
+import type { Hashes, Leg } from "./run.ts";
 
 /** Everything a command has to tell. */
 export interface Report extends Leg, Hashes {

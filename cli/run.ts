@@ -31,6 +31,12 @@ export interface Leg {
   cpuSecondsPerGB: number | null;
 }
 
+/** The hashes of both ends, as far as they are known. */
+export interface Hashes {
+  sha256Sent: string | null;
+  sha256Received: string | null;
+}
+
 /** What a {@linkcode Run} takes of the options. */
 export type RunOptions = Pick<OptionValues, "engine" | "arena" | "zero-copy">;
 

@@ -6,8 +6,8 @@
 import type { Command } from "./command.ts";
 import { targetOf } from "./options.ts";
 import { conclude, hashLines, note, table } from "./report.ts";
-import { Run } from "./run.ts";
-import { type Hashes, sendFile } from "./sender.ts";
+import { type Hashes, Run } from "./run.ts";
+import { sendFile } from "./sender.ts";
 import { Source } from "./source.ts";
 
 /** See the module. */

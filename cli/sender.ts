@@ -9,7 +9,7 @@ import { hexText } from "./format.ts";
 import { Inflow } from "./inflow.ts";
 import { Patience } from "./patience.ts";
 import { Progress } from "./progress.ts";
-import type { Run } from "./run.ts";
+import type { Hashes, Run } from "./run.ts";
 import type { Source } from "./source.ts";
 import { decodeReply, encodeHeader, type Reply, REPLY_BYTES, type Status } from "./wire.ts";
 
@@ -26,13 +26,7 @@ export interface Sending {
   readonly signal: AbortSignal;
 }
 
-/** The hashes of both ends, as far as they are known. */
-export interface Hashes {
-  sha256Sent: string | null;
-  sha256Received: string | null;
-}
-
-const GAVE_UP: Readonly<Record<Exclude<Status, "verified" | "differs">, string>> = {
+const GAVE_UP: { readonly [S in Status]?: string } = {
   notStored: "The receiver could not store the file",
   stopped: "The receiver was stopped",
 };
@@ -82,7 +76,8 @@ async function answerFrom(answers: Inflow): Promise<Reply> {
 }
 
 function check({ status, digest }: Reply, hashes: Hashes): void {
-  if (status in GAVE_UP) throw new CommandError("failed", GAVE_UP[status as keyof typeof GAVE_UP]);
+  const gaveUp = GAVE_UP[status];
+  if (gaveUp !== undefined) throw new CommandError("failed", gaveUp);
   hashes.sha256Received = hexText(digest);
   if (status === "verified" && hashes.sha256Received === hashes.sha256Sent) return;
   throw new CommandError("differs", `The receiver got something else: SHA-256 ${hashes.sha256Received}`);
@@ -94,7 +89,6 @@ async function reasonFor(error: unknown, answers: Inflow, signal: AbortSignal): 
   if (!brokenOff || signal.aborted) return error;
   const late = setTimeout(REASON_MS, undefined, { ref: false });
   const reply = await Promise.race([answerFrom(answers), late]).catch(() => undefined);
-  return reply !== undefined && reply.status in GAVE_UP
-    ? new CommandError("failed", GAVE_UP[reply.status as keyof typeof GAVE_UP], { cause: error })
-    : error;
+  const gaveUp = reply && GAVE_UP[reply.status];
+  return gaveUp === undefined ? error : new CommandError("failed", gaveUp, { cause: error });
 }

@@ -33,7 +33,7 @@ export const HEADER_BYTES = DIGEST_AT;
 /** Length of the receiver's answer. */
 export const REPLY_BYTES = DIGEST_AT + DIGEST_BYTES;
 
-/** The receiver's answers, and what each tells the sender. */
+/** The receiver's answers. */
 export const STATUS = {
   verified: 0,
   differs: 1,

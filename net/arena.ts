@@ -57,7 +57,7 @@ export class Arena {
   readonly #core: Core;
   /** Index of the first lease record in the core's words. */
   readonly #leases: number;
-  readonly #waiters = new Waiters<LeaseRequest, Lease>();
+  readonly #waiters = new Waiters<LeaseRequest, Lease>(() => this.serve());
   readonly #forgotten: FinalizationRegistry<readonly [slot: number, generation: number]>;
   #forgottenCount = 0;
   #closed = false;

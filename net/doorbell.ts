@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import { C, epollEvent, layout } from "../ffi/abi.ts";
 import type { System } from "../ffi/system.ts";
 import { systemError } from "./errors.ts";
@@ -35,6 +36,8 @@ export class Doorbell {
   readonly #afterRing: () => void;
   #nextKey = 1;
   #polling: Promise<unknown> | undefined;
+  /** The next turn looks for news, without a poll. */
+  #looking = false;
   #ref = false;
   #closed = false;
 
@@ -95,9 +98,10 @@ export class Doorbell {
     if (this.#polling !== undefined) this.#system.runtime.setRef(this.#polling, ref);
   }
 
-  /** Delivers the news there is, without waiting. */
-  ring(): void {
+  /** Delivers the news there is, without waiting. Answers whether there was any. */
+  ring(): boolean {
     const { size, events, data } = epollEvent[this.#system.arch];
+    let news = false;
     let n: number;
     do {
       n = this.#system.libc.call.epoll_wait(this.#epoll, this.#scratchAddress, EVENTS, 0);
@@ -105,20 +109,36 @@ export class Doorbell {
         const onReady = this.#watched.get(this.#scratch.getUint32(at + data, true));
         onReady?.(this.#scratch.getUint32(at + events, true));
       }
+      news ||= n > 0;
     } while (n === EVENTS);
+    return news;
+  }
+
+  /**
+   * After a poll. While there is news, the event loop looks for more at each turn: under load that costs far less than polls, which
+   * wake a thread each. The look itself holds up the exit for no more than one turn.
+   */
+  #answer(): void {
+    if (this.#closed) return;
+    const news = this.ring();
+    this.#afterRing();
+    if (!news) return this.#arm();
+    this.#looking = true;
+    setImmediate(() => {
+      this.#looking = false;
+      if (this.#ref) this.#answer();
+      else this.#arm();
+    });
   }
 
   #arm(): void {
-    if (this.#polling !== undefined || this.#closed) return;
+    if (this.#polling !== undefined || this.#looking || this.#closed) return;
     const polling = this.#system.libc.call.poll(this.#pollfd, 1n, POLL_MS);
     this.#polling = polling;
     this.#system.runtime.setRef(polling, this.#ref);
     polling.then(() => {
       this.#polling = undefined;
-      if (this.#closed) return;
-      this.ring();
-      this.#afterRing();
-      this.#arm();
+      this.#answer();
     });
   }
 

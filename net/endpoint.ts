@@ -158,9 +158,11 @@ export class Endpoint {
     if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
     for (const { lease, offset, byteLength } of parts) {
       const status = raw.send_lease(slot, generation, lease.slot, lease.generation, offset, byteLength);
-      if (status < 0) {
+      if (status >= 0) continue;
+      try {
+        return this.#refusal(status, lease); // which looks at the lease before it is given back
+      } finally {
         raw.send_drop(slot, generation);
-        return this.#refusal(status, lease);
       }
     }
     raw.send_queue(slot, generation);
@@ -327,6 +329,8 @@ export class Endpoint {
         this.#onEnd.add(wake);
       });
       this.hub.engine.collect(this);
+      // No event may follow for what was just collected, so what waited for it goes on here.
+      if (this.queued() > 0) this.hub.engine.submit(this);
       this.hub.dispatch();
     }
   }
@@ -366,16 +370,21 @@ export class Endpoint {
 
   /** The deadline: what is queued fails, and what the kernel holds is taken back at the price of the connection. */
   async #takeBack(): Promise<void> {
+    // A peer that does not get everything must not take the end of the connection for the end of the stream.
+    const cut = this.queued() > 0;
     while (this.queued() > 0) this.failHead("close", ERRNO.ECANCELED);
-    if (this.#reset || this.#inFlight > 0) this.hub.engine.withdraw(this);
+    if (this.#reset || cut || this.#inFlight > 0) this.hub.engine.withdraw(this);
     await this.#until(() => this.#inFlight === 0, AbortSignal.timeout(WITHDRAW_MS));
   }
 
   /** Whether the peer's kernel has every byte. A socket closed with unread input resets, which would drop the rest. */
   #delivered(): boolean {
     if (!this.stream || this.family === C.AF_UNIX) return true;
-    const unacknowledged = new Int32Array(1);
     const { call } = this.hub.system.libc;
+    // A connection that was reset has no peer any more, but still counts the bytes it could not deliver.
+    const name = new Uint8Array(128);
+    if (call.getpeername(this.fd, name, new Uint8Array(Uint32Array.of(name.length).buffer)) < 0) return true;
+    const unacknowledged = new Int32Array(1);
     if (call.ioctl(this.fd, BigInt(C.SIOCOUTQ), new Uint8Array(unacknowledged.buffer)) < 0) return true;
     return unacknowledged[0] === 0;
   }
@@ -391,6 +400,7 @@ export class Endpoint {
 
   /** The address this socket is bound to, or its peer's. */
   address(which: "getsockname" | "getpeername"): InternetAddress | UnixAddress {
+    this.requireOpen();
     const bytes = new Uint8Array(128);
     const length = Uint32Array.of(bytes.length);
     const { libc } = this.hub.system;

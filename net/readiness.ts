@@ -218,7 +218,9 @@ export class ReadinessEngine implements Engine {
       }
       const errno = libc.errno();
       if (errno === ERRNO.EAGAIN) return undefined;
-      if (errno !== ERRNO.EINTR) throw systemError("recvmsg", errno, "receive");
+      if (errno === ERRNO.EINTR) continue;
+      if (endpoint.stream && endpoint.broken === 0) endpoint.broken = errno;
+      throw systemError("recvmsg", errno, "receive");
     }
   }
 

@@ -61,16 +61,17 @@ export class SendTurns {
       if (data instanceof Lease) {
         const part = this.range(data, options);
         if (this.#waiting === 0) return this.#endpoint.send([part], name, signal);
-        return this.#inTurn((sends) => void sends.push(this.#endpoint.send([part], name, signal)));
+        return this.#inTurn((sends) => void sends.push(this.#endpoint.send([part], name, signal)), signal);
       }
       if (options.offset !== undefined || options.byteLength !== undefined) {
         throw new RingletError("ERR_INVALID_ARG", "offset and byteLength go with a single lease");
       }
       const parts = this.#checked(data);
-      if (this.#endpoint.stream && parts.length === 1) {
-        return this.#inTurn((sends) => this.#queueChunks(parts[0] as Uint8Array, signal, sends));
+      const [only] = parts;
+      if (this.#endpoint.stream && parts.length === 1 && only instanceof Uint8Array) {
+        return this.#inTurn((sends) => this.#queueChunks(only, signal, sends), signal);
       }
-      return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends));
+      return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends), signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -99,21 +100,34 @@ export class SendTurns {
   }
 
   /** Runs `queue` when the sends before are queued, and answers one receipt for the sends that it made. */
-  async #inTurn(queue: (sends: Promise<Receipt>[]) => Promise<void> | void): Promise<Receipt> {
+  async #inTurn(
+    queue: (sends: Promise<Receipt>[]) => Promise<void> | void,
+    signal: AbortSignal | undefined,
+  ): Promise<Receipt> {
     const before = this.#last;
     let done!: () => void;
     this.#last = new Promise<void>((resolve) => done = resolve);
     this.#waiting += 1;
+    const leave = () => {
+      this.#waiting -= 1;
+      done();
+    };
+    if (this.#waiting > 1) {
+      try {
+        await unlessAborted(before, signal);
+      } catch (reason) {
+        before.then(leave); // its place stays taken, so that nobody behind it overtakes those before
+        throw reason;
+      }
+    }
     const sends: Promise<Receipt>[] = [];
     try {
-      if (this.#waiting > 1) await before;
       const queued = queue(sends);
       if (queued !== undefined) await queued;
     } catch (error) {
       sends.push(Promise.reject(error));
     } finally {
-      this.#waiting -= 1;
-      done();
+      leave();
     }
     return sends.length === 1 ? await sends[0] : await together(sends);
   }
@@ -180,6 +194,16 @@ export class SendTurns {
     sent.then((receipt) => receipt.released, (error) => error instanceof RingletError ? error.released : undefined)
       .then(then);
   }
+}
+
+/** `promise`, unless `signal` is aborted first. */
+function unlessAborted(promise: Promise<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve).then(() => signal.removeEventListener("abort", onAbort));
+  });
 }
 
 /** One receipt for several sends in a row. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Endpoint } from "./endpoint.ts";
-import { systemError } from "./errors.ts";
+import { RingletError, systemError } from "./errors.ts";
 import { PendingReceipt, type Receipt } from "./receipt.ts";
 
 /** The owner of a send in flight. Each send ends with exactly one of `released` and `refused`. */
@@ -74,9 +74,11 @@ export class PromisedSend implements SendOwner {
     this.#reject(this.#error(failure, bytesAccepted, this.#receipt.released));
   }
 
-  #error(failure: SendFailure, bytesAccepted = 0, released?: Promise<unknown>): Error {
+  #error({ errno, syscall, reason }: SendFailure, bytesAccepted = 0, released?: Promise<unknown>): Error {
     const what = `send ${this.#bytes} bytes to ${this.#endpoint.remoteText()}`;
-    return systemError(failure.syscall, failure.errno, what, { bytesAccepted, released, cause: failure.reason });
+    const details = { bytesAccepted, released, cause: reason };
+    if (errno !== 0) return systemError(syscall, errno, what, details);
+    return new RingletError("ECANCELED", `Cannot ${what}: it was given up after ${bytesAccepted}`, details);
   }
 }
 

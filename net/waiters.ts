@@ -14,6 +14,12 @@ interface Waiter<T, R> {
 /** Waiting requests of type `T`, each answered by an `R`, first come, first served. */
 export class Waiters<T, R> {
   readonly #queue = new Set<Waiter<T, R>>();
+  readonly #onLeave: (() => void) | undefined;
+
+  /** @param onLeave Called when a waiter gave up: the next one may want less. */
+  constructor(onLeave?: () => void) {
+    this.#onLeave = onLeave;
+  }
 
   get size(): number {
     return this.#queue.size;
@@ -26,6 +32,7 @@ export class Waiters<T, R> {
       const onAbort = () => {
         this.#queue.delete(waiter);
         reject(signal!.reason);
+        this.#onLeave?.();
       };
       signal?.addEventListener("abort", onAbort, { once: true });
       const stop = () => signal?.removeEventListener("abort", onAbort);

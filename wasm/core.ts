@@ -5,73 +5,17 @@ import { fixedMemory, instantiate, memoryBytes } from "./instance.ts";
 import { COUNTERS, EVENT, FAULT, REGION, SEND_FLAG, SOCKET, SOCKET_COUNTERS, SOCKET_KIND } from "./layout.ts";
 import { checkInteger, checkOptions, type CoreOptions } from "./options.ts";
 import { type Sequence, sequence } from "./sequence.ts";
+import type {
+  Accepted,
+  DrainHandler,
+  Failed,
+  LeaseState,
+  LendOptions,
+  Regions,
+  Resolution,
+  SocketOptions,
+} from "./types.ts";
 import { type CoreStats, readCounters, type SocketStats } from "./stats.ts";
-
-/** What kind of socket, and how much it may have in flight. */
-export interface SocketOptions {
-  /** A stream resumes where the transport stopped; a datagram is taken whole or not at all. Default `"stream"`. */
-  kind?: "stream" | "datagram";
-  /** Bytes of zero-copy sends in flight that batches stop at; default: no limit. */
-  maxInFlightBytes?: number;
-}
-
-/** Which part of a lease is lent, and how. */
-export interface LendOptions {
-  /** First byte. Default 0. */
-  at?: number;
-  /** How many. Default: to the end. */
-  bytes?: number;
-  /** Whether the send asks for zero-copy. Default true. */
-  zeroCopy?: boolean;
-}
-
-/** Where a lease is and who claims it. */
-export interface LeaseState {
-  /** First byte in the arena. */
-  offset: number;
-  /** How many. */
-  bytes: number;
-  /** Explicit holds. */
-  holds: number;
-  /** Whether the program still has the hold it took the lease with. */
-  implicit: boolean;
-  /** Sends that have not released it. */
-  sends: number;
-}
-
-/** What {@linkcode Core.accept} did. */
-export interface Accepted {
-  /** The id that the transport will complete; `undefined` for a copy, which needs no completion. */
-  id: number | undefined;
-  /** Bytes of the send that are not accepted yet. */
-  left: number;
-}
-
-/** What {@linkcode Core.fail} did. */
-export interface Failed {
-  /** Bytes that had been accepted. */
-  bytesAccepted: number;
-  /** Nothing had been: the leases are the program's again, and no event comes. */
-  whole: boolean;
-}
-
-/** What {@linkcode Core.complete} found, in ids. */
-export interface Resolution {
-  /** Outstanding until now. */
-  resolved: number;
-  /** Resolved before. */
-  duplicate: number;
-  /** Nobody waited for them. */
-  unknown: number;
-  /** Found to have been taken by failed sends. */
-  adopted: number;
-}
-
-/**
- * Called for each event: `"accepted"` with the bytes of the send, `"released"` with 1 if any part of it was copied,
- * else 0. After `"released"` the handle of the send is stale.
- */
-export type DrainHandler = (event: "accepted" | "released", send: Handle, value: number) => void;
 
 /**
  * Leases, sockets and sends, and who waits for what. Make one with {@linkcode createCore}.
@@ -101,7 +45,7 @@ export class Core {
   /** Index in `u32` of the first of 16 words with further results of raw functions. */
   readonly out: number;
   /** Byte addresses of the regions. */
-  readonly regions: Readonly<Record<keyof typeof REGION, number>>;
+  readonly regions: Readonly<Regions>;
   #draining = false;
 
   /** @internal Use {@linkcode createCore}. */
@@ -113,8 +57,8 @@ export class Core {
     this.u8 = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.i32 = new Int32Array(buffer);
-    const regions = {} as Record<keyof typeof REGION, number>;
-    for (const name of Object.keys(REGION) as (keyof typeof REGION)[]) {
+    const regions = {} as Regions;
+    for (const name of Object.keys(REGION) as (keyof Regions)[]) {
       regions[name] = raw.region(REGION[name]) >>> 0;
     }
     this.regions = regions;

@@ -32,6 +32,8 @@ export class CoreError extends Error {
   readonly code: CoreErrorCode;
 
   /**
+   * An error with a code.
+   *
    * @param code what went wrong, for programs
    * @param message what went wrong, for people
    */

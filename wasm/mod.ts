@@ -13,7 +13,7 @@
  * const socket = core.socket({ kind: "datagram" });
  * const lease = core.take(1_400)!;
  *
- * const send = core.lend(socket, lease)!;
+ * const send = core.lend(socket, lease);
  * core.accept(send, 1_400); // the transport took it, under id 0
  * core.complete(socket, 0, 0, false); // … and is done with it
  *
@@ -25,7 +25,6 @@
  * @module
  */
 export { Core, createCore } from "./core.ts";
-export type { Accepted, DrainHandler, Failed, LeaseState, LendOptions, Resolution, SocketOptions } from "./core.ts";
 export { CoreError } from "./errors.ts";
 export type { CoreErrorCode } from "./errors.ts";
 export type { CoreExports } from "./exports.ts";
@@ -34,4 +33,14 @@ export { handleGeneration, handleSlot, makeHandle } from "./handle.ts";
 export * as layout from "./layout.ts";
 export type { CoreOptions } from "./options.ts";
 export type { Sequence } from "./sequence.ts";
-export type { CoreStats, SocketStats } from "./stats.ts";
+export type { CoreCounters, CoreStats, SocketCounters, SocketStats } from "./stats.ts";
+export type {
+  Accepted,
+  DrainHandler,
+  Failed,
+  LeaseState,
+  LendOptions,
+  Regions,
+  Resolution,
+  SocketOptions,
+} from "./types.ts";

@@ -1,7 +1,41 @@
-import type { COUNTERS, SOCKET_COUNTERS } from "./layout.ts";
+/** What a core has counted since its start. */
+export interface CoreCounters {
+  /** Loans begun: times a lease went from no send to one. */
+  lent: number;
+  /** Loans ended. */
+  released: number;
+  /** Sends queued. */
+  sends: number;
+  /** Sends accepted to the last byte. */
+  accepted: number;
+  /** Sends that left their queue before that: failed or cancelled. */
+  failed: number;
+  /** Bytes accepted. */
+  bytesAccepted: number;
+  /** Those of them that were lent rather than copied at once. */
+  bytesZeroCopy: number;
+  /** Completions looked at. */
+  notifications: number;
+  /** Ids resolved as copied after all. */
+  idsCopied: number;
+  /** Ids resolved without a copy. */
+  idsNotCopied: number;
+  /** Ids taken by sends that failed. */
+  idsTaken: number;
+  /** Ids completed twice. */
+  idsDuplicate: number;
+  /** Ids completed that nobody was waiting for. */
+  idsUnknown: number;
+  /** Handles refused because their slot has moved on. */
+  staleHandles: number;
+  /** Most loans out at once. */
+  maxInFlight: number;
+  /** Most bytes lent at once. */
+  maxInFlightBytes: number;
+}
 
 /** Totals of a core and its state now. */
-export type CoreStats = Record<(typeof COUNTERS)[number], number> & {
+export interface CoreStats extends CoreCounters {
   /** Loans now, counted by walking the lease records: `lent - released` if nothing was lost. */
   inFlight: number;
   /** Bytes of these loans. */
@@ -12,10 +46,25 @@ export type CoreStats = Record<(typeof COUNTERS)[number], number> & {
   freeBytes: number;
   /** The longest stretch among them. */
   largestFreeBytes: number;
-};
+}
+
+/** What one socket has counted since it was made. */
+export type SocketCounters = Pick<
+  CoreCounters,
+  | "sends"
+  | "accepted"
+  | "bytesAccepted"
+  | "bytesZeroCopy"
+  | "idsCopied"
+  | "idsNotCopied"
+  | "idsTaken"
+  | "idsDuplicate"
+  | "idsUnknown"
+  | "notifications"
+>;
 
 /** Totals of one socket and its state now. */
-export type SocketStats = Record<(typeof SOCKET_COUNTERS)[number], number> & {
+export interface SocketStats extends SocketCounters {
   /** The id of its next zero-copy send. */
   nextId: number;
   /** Ids outstanding. */
@@ -24,7 +73,7 @@ export type SocketStats = Record<(typeof SOCKET_COUNTERS)[number], number> & {
   queued: number;
   /** Bytes lent and not released. */
   inFlightBytes: number;
-};
+}
 
 /** Reads u64 counters by name. They stay below 2^53 for centuries. */
 export function readCounters<Name extends string>(

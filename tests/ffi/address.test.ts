@@ -34,7 +34,9 @@ test("the interface of a link-local address is kept", () => {
 });
 
 test("names and rubbish are not numeric", () => {
-  for (const hostname of ["localhost", "1.2.3", "256.1.1.1", "1.2.3.4.5", ":::", "g::1", "", " 1.2.3.4", "1.2.3.4%lo"]) {
+  for (
+    const hostname of ["localhost", "1.2.3", "256.1.1.1", "1.2.3.4.5", ":::", "g::1", "", " 1.2.3.4", "1.2.3.4%lo"]
+  ) {
     assertEquals(encodeNumeric(system, hostname, 1), undefined, hostname);
   }
 });

@@ -76,26 +76,30 @@ testIf(undefined, "holds: each retain needs a release, and `using` ends one", ()
     await fails("ERR_LEASE_RELEASED", () => lease.release());
   }));
 
-testIf(undefined, "cut and split share out the memory; it goes back when every piece has", () =>
-  withIo({}, async (io) => {
-    const { freeBytes: before } = io.stats().arena;
-    const whole = await io.lease(1000);
-    const { byteOffset } = whole.bytes;
-    const view = whole.bytes;
-    const rest = whole.cut(300);
-    assertEquals([whole.byteLength, whole.bytes.length, rest.byteLength], [300, 300, 700]);
-    assertNotStrictEquals(whole.bytes, view);
-    assertEquals(rest.bytes.byteOffset, byteOffset + 300);
-    const parts = rest.split(200);
-    assertEquals(parts.map(({ byteLength }) => byteLength), [200, 200, 200, 100]);
-    assertStrictEquals(parts[0], rest);
-    assertEquals(parts.map(({ bytes }) => bytes.byteOffset - byteOffset), [300, 500, 700, 900]);
-    assertEquals(parts.at(-1)!.split(100).length, 1, "one segment: nothing is cut");
-    for (const part of parts) part.release();
-    assert(io.stats().arena.freeBytes < before, "the first piece is still out");
-    whole.release();
-    assertEquals(io.stats().arena.freeBytes, before);
-  }));
+testIf(
+  undefined,
+  "cut and split share out the memory; it goes back when every piece has",
+  () =>
+    withIo({}, async (io) => {
+      const { freeBytes: before } = io.stats().arena;
+      const whole = await io.lease(1000);
+      const { byteOffset } = whole.bytes;
+      const view = whole.bytes;
+      const rest = whole.cut(300);
+      assertEquals([whole.byteLength, whole.bytes.length, rest.byteLength], [300, 300, 700]);
+      assertNotStrictEquals(whole.bytes, view);
+      assertEquals(rest.bytes.byteOffset, byteOffset + 300);
+      const parts = rest.split(200);
+      assertEquals(parts.map(({ byteLength }) => byteLength), [200, 200, 200, 100]);
+      assertStrictEquals(parts[0], rest);
+      assertEquals(parts.map(({ bytes }) => bytes.byteOffset - byteOffset), [300, 500, 700, 900]);
+      assertEquals(parts.at(-1)!.split(100).length, 1, "one segment: nothing is cut");
+      for (const part of parts) part.release();
+      assert(io.stats().arena.freeBytes < before, "the first piece is still out");
+      whole.release();
+      assertEquals(io.stats().arena.freeBytes, before);
+    }),
+);
 
 testIf(undefined, "cut and split refuse what makes no sense", () =>
   withIo({}, async (io) => {

@@ -11,7 +11,7 @@ export function fillPattern(bytes: Uint8Array, from = 0): Uint8Array {
 
 /** Index of the first byte that is not the pattern's, or -1. */
 export function mismatch(bytes: Uint8Array, from = 0): number {
-  for (let i = 0; i < bytes.length; i++) { if (bytes[i] !== patternAt(from + i)) return from + i; }
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== patternAt(from + i)) return from + i;
   return -1;
 }
 

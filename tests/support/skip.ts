@@ -6,7 +6,7 @@ import process from "node:process";
 import { test } from "node:test";
 
 /** A test that hangs fails instead. Far longer than any test takes: nothing is measured with it. */
-export const HANG_MS = 120_000;
+export const HANG_MS = 20_000;
 
 /** Registers a test, or skips it loudly when `missing` says what it would need. */
 export function testIf(missing: string | undefined, name: string, body: () => void | Promise<void>): void {
@@ -22,7 +22,13 @@ export function lacks(what: string, command: string, ...args: string[]): string 
 }
 
 /** What is missing for network namespaces of a test's own. */
-export const NO_NAMESPACE: string | undefined = lacks("needs `unshare -rn` and iproute2", "unshare", "-rn", "ip", "link");
+export const NO_NAMESPACE: string | undefined = lacks(
+  "needs `unshare -rn` and iproute2",
+  "unshare",
+  "-rn",
+  "ip",
+  "link",
+);
 
 /** What is missing for tests that need more than an ordinary user has. */
 export const NO_ROOT: string | undefined = process.getuid?.() === 0 ? undefined : "needs root";

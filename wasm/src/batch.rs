@@ -1,7 +1,9 @@
 //! Batches in the form of Linux `sendmmsg`: what the head of a queue looks like to the kernel.
 
-use crate::ledger::{Ledger, Tally, Withdrawn};
-use crate::send::{self, Mmsghdr};
+use crate::ids::Tally;
+use crate::ledger::Ledger;
+use crate::queue::Withdrawn;
+use crate::send::{self, Mmsghdr, Msghdr};
 use crate::seq::{self, Counting};
 use crate::socket::{self, Socket};
 use crate::Fault;
@@ -69,7 +71,14 @@ impl<C: Counting> Ledger<'_, C> {
                 }
             }
             let next = record.link;
-            self.batch[filled.messages] = Mmsghdr { header: record.message, len: 0, pad: 0 };
+            // The other words are zero in every record, and so here.
+            let Msghdr { name, name_len, iov, iov_len, .. } = record.message;
+            let message = &mut self.batch[filled.messages];
+            message.header.name = name;
+            message.header.name_len = name_len;
+            message.header.iov = iov;
+            message.header.iov_len = iov_len;
+            message.len = 0;
             filled.messages += 1;
             filled.bytes += left;
             at = next;

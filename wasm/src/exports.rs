@@ -4,7 +4,8 @@
 
 use crate::layout::{Layout, Sizes};
 use crate::lease::Leases;
-use crate::ledger::{Ledger, Parts, Withdrawn};
+use crate::ledger::{Ledger, Parts};
+use crate::queue::Withdrawn;
 use crate::{seq, table, Fault};
 use core::cmp::Ordering;
 use core::ptr::addr_of_mut;

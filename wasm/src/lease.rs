@@ -237,8 +237,12 @@ impl<'a> Leases<'a> {
             self.loan_bytes += lease.bytes as u64;
             let counters = &mut *self.counters;
             counters.lent += 1;
-            counters.max_in_flight = counters.max_in_flight.max(self.loans);
-            counters.max_in_flight_bytes = counters.max_in_flight_bytes.max(self.loan_bytes);
+            if self.loans > counters.max_in_flight {
+                counters.max_in_flight = self.loans;
+            }
+            if self.loan_bytes > counters.max_in_flight_bytes {
+                counters.max_in_flight_bytes = self.loan_bytes;
+            }
         }
     }
 

@@ -9,9 +9,11 @@ pub mod counters;
 pub mod events;
 #[cfg(target_arch = "wasm32")]
 pub mod exports;
+mod ids;
 pub mod layout;
 pub mod lease;
 pub mod ledger;
+pub mod queue;
 pub mod send;
 pub mod seq;
 pub mod socket;

@@ -59,6 +59,32 @@ proptest! {
     }
 }
 
+/// What a walk of the request's class would miss is found: a larger block in which the alignment surely fits.
+#[test]
+fn alignment_among_many_blocks_that_do_not_fit() {
+    let sizes = Sizes { arena: 1 << 20, leases: 400, sends: 1, sockets: 1, window: 1 };
+    let mut store = Store::new(sizes);
+    let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
+    let mut take = |bytes, align| {
+        let slot = ledger.leases.take(bytes, align).expect("room");
+        (slot, ledger.leases.record(slot).generation, ledger.leases.record(slot).offset)
+    };
+    // Stretches of 4,096 bytes, none of which is at a multiple of 4,096, with a wall after each.
+    take(64, 64);
+    let stretches: Vec<_> = (0..50).map(|_| (take(4096, 64), take(64, 64)).0).collect();
+    let large = take(8192, 64);
+    take(64, 64);
+    let rest = ledger.leases.carve.largest_free();
+    ledger.leases.take(rest, 64).expect("all the rest");
+    ledger.leases.release(large.0, large.1).expect("a lease");
+    for (slot, generation, offset) in stretches {
+        assert_ne!(offset % 4096, 0);
+        ledger.leases.release(slot, generation).expect("a lease");
+    }
+    let slot = ledger.leases.take(4096, 4096).expect("it fits in the large one");
+    assert!(ledger.leases.record(slot).offset > large.2);
+}
+
 /// The largest arena there is, in pieces as large as the kernel registers.
 #[test]
 fn four_gibibytes() {
@@ -81,4 +107,26 @@ fn four_gibibytes() {
         assert_eq!(ledger.leases.record(slot).offset, piece << 30);
     }
     assert_eq!(ledger.leases.take(1 << 30, 64), Err(ringlet_core::Fault::NoRoom));
+}
+
+/// More in flight than 32 bits can say, as a lease lent to many sends makes possible.
+#[test]
+fn no_limit_is_no_limit() {
+    let arena = u32::MAX - 65_535;
+    let sizes = Sizes { arena, leases: 1, sends: 4, sockets: 1, window: 4 };
+    let mut store = Store::new(sizes);
+    let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
+    let (socket, generation) = ledger.socket_new(0, u32::MAX).expect("a socket");
+    ledger.leases.take(arena, 64).expect("the whole arena");
+    ledger.leases.retain(0, 1).expect("a lease");
+    for _ in 0..3 {
+        let send = ledger.send_one(socket, generation, 1, 0, 0, 1, 0, arena).expect("a send");
+        assert_eq!(ledger.batch_fill(socket, generation, 1).map(|filled| filled.messages), Ok(1));
+        ledger.accept(send, 1, arena, true).expect("room in the window");
+    }
+    assert_eq!(ledger.socket(socket, generation).expect("a socket").in_flight, 3 * arena as u64);
+    ledger.socket_limit(socket, generation, u32::MAX - 1).expect("a socket");
+    ledger.send_one(socket, generation, 1, 0, 0, 1, 0, 1).expect("a send");
+    let filled = ledger.batch_fill(socket, generation, 1).expect("a socket");
+    assert_eq!((filled.messages, filled.reason), (0, ringlet_core::batch::Reason::Limit));
 }

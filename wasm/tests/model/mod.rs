@@ -3,7 +3,9 @@
 #![allow(dead_code)] // Each program that includes this uses a part of it.
 
 mod arena;
-mod ledger;
+mod kernel;
+mod leases;
+mod sends;
 
 use arena::Arena;
 use ringlet_core::counters::Counters;

@@ -1,0 +1,35 @@
+/**
+ * A network namespace of the benchmark's own, with a device that takes packets and drops them: sends there are not copied.
+ *
+ * @module
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import type { Destination } from "./child.ts";
+
+/** Nobody has this address; the device's own is its neighbour. */
+export const DEVICE: Destination = { hostname: "10.77.0.2", port: 9 };
+
+const SET_UP = "ip link set lo up && ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && " +
+  "ip link set bench mtu 65535 up";
+
+/** The arguments of `unshare` that work here, or why none does. */
+function unshare(): string[] | Error {
+  const reasons: string[] = [];
+  for (const flags of process.getuid?.() === 0 ? ["-n", "-rn"] : ["-rn"]) {
+    const { status, stderr, error } = spawnSync("unshare", [flags, "sh", "-c", SET_UP], { encoding: "utf8" });
+    if (status === 0) return [flags, "sh", "-c", `${SET_UP} && exec "$@"`, "sh"];
+    reasons.push(`unshare ${flags}: ${error?.message ?? stderr.trim()}`);
+  }
+  return new Error(reasons.join("; "));
+}
+
+/** Runs a command in the namespace and answers its exit code, or the reason why there is no namespace. */
+export async function runInNamespace(command: readonly string[]): Promise<number | Error> {
+  const args = unshare();
+  if (args instanceof Error) return args;
+  const child = spawn("unshare", [...args, ...command], { stdio: "inherit" });
+  const [code] = await once(child, "exit");
+  return code ?? 1;
+}

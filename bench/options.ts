@@ -1,0 +1,30 @@
+/**
+ * What all parts of the benchmark are told.
+ *
+ * @module
+ */
+import type { Destination } from "./child.ts";
+
+/** How long a benchmark runs. */
+export interface Size {
+  readonly quick: boolean;
+  /** Odd, so that there is a middle one. */
+  readonly rounds: number;
+  /** Rounds before those, for compilers and buffers to settle. */
+  readonly warmUps: number;
+  /** Bytes that a contender sends in a round, at least. */
+  readonly roundBytes: number;
+  /** Sends of the memory benchmark. */
+  readonly sends: number;
+}
+
+export const QUICK: Size = { quick: true, rounds: 7, warmUps: 2, roundBytes: 250e6, sends: 2e6 };
+export const FULL: Size = { quick: false, rounds: 15, warmUps: 3, roundBytes: 1e9, sends: 10e6 };
+
+/** See the module. */
+export interface BenchOptions extends Size {
+  /** A UDP destination behind a device that does not copy; none where there may be no network namespace. */
+  readonly device: Destination | undefined;
+  /** A folder for what is compiled. */
+  readonly folder: string;
+}

@@ -1,0 +1,60 @@
+/**
+ * Little lockable memory, little option memory: the kernel answers ENOBUFS, which is back-pressure and then a copy, and nothing is
+ * lost. In child processes without CAP_IPC_LOCK, since root has no limit.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { childJson, inNamespace } from "../support/child.ts";
+import { ENGINES } from "../support/engines.ts";
+import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
+
+const PROGRAM = new URL("./programs/stalled_sends.ts", import.meta.url);
+/** What every run sends: three connections of 60, and 100 datagrams. */
+const SENDS = 280;
+
+interface Outcome {
+  refused: number;
+  inFlight: number;
+  lent: number;
+  released: number;
+  bytesZeroCopy: number;
+  accepted: number;
+}
+
+/** Runs the rest without the capability that lifts the limit, with `bytes` of lockable memory. */
+const lockable = (bytes: number) => [
+  "prlimit",
+  `--memlock=${bytes}:${bytes}`,
+  "setpriv",
+  "--bounding-set=-ipc_lock",
+  "--inh-caps=-ipc_lock",
+];
+const NO_LIMIT = lacks("needs prlimit and setpriv, and the right to drop capabilities", ...shell(lockable(65_536)));
+const NO_OPTMEM = NO_NAMESPACE ?? lacks(
+  "needs net.core.optmem_max of a namespace's own (Linux 6.8), so that the machine's is not touched",
+  ...shell(inNamespace("echo 20480 > /proc/sys/net/core/optmem_max")),
+);
+
+function shell(within: string[]): [string, ...string[]] {
+  return [...within, "true"] as unknown as [string, ...string[]];
+}
+
+for (const engine of ENGINES) {
+  for (const kilobytes of [0, 64, 256]) {
+    testIf(
+      NO_LIMIT,
+      `${kilobytes} KiB of lockable memory [${engine}]`,
+      () => check(engine, lockable(kilobytes * 1024)),
+    );
+  }
+  for (const bytes of [2000, 20_480]) {
+    const setup = ["ip link set lo up", `echo ${bytes} > /proc/sys/net/core/optmem_max`];
+    testIf(NO_OPTMEM, `optmem_max ${bytes} [${engine}]`, () => check(engine, inNamespace(...setup)));
+  }
+}
+
+async function check(engine: string, within: string[]): Promise<void> {
+  const outcome = await childJson<Outcome>(PROGRAM, { args: [engine], within });
+  if (engine === "errqueue") assert(outcome.refused > 0, `the limit was never reached: ${JSON.stringify(outcome)}`);
+  assertEquals(outcome.accepted, SENDS);
+  assertEquals(outcome.lent, outcome.released);
+}

@@ -1,0 +1,261 @@
+//! Sends, from the first lease to the release: put together, queued, withdrawn, let go.
+
+use crate::events::{self, Event};
+use crate::ledger::Ledger;
+use crate::send::{self, Send};
+use crate::seq::Counting;
+use crate::table::next_generation;
+use crate::Fault;
+
+/// What a send that left its queue early had done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Bytes the kernel had taken.
+    pub accepted: u32,
+    /// Nothing was accepted and nothing is outstanding: the leases are the program's as before, and no event comes.
+    pub whole: bool,
+}
+
+impl<C: Counting> Ledger<'_, C> {
+    /// The record of a send that is not free.
+    #[inline]
+    pub fn send(&mut self, slot: u32, generation: u32) -> Result<&mut Send, Fault> {
+        if slot < self.send_pool.high {
+            let record = &self.sends[slot];
+            if record.generation == generation && record.state != send::FREE {
+                return Ok(&mut self.sends[slot]);
+            }
+        }
+        self.leases.counters.stale_handles += 1;
+        Err(Fault::Stale)
+    }
+
+    /// The record of a slot that is known to be in use.
+    #[inline]
+    pub fn send_record(&self, slot: u32) -> &Send {
+        &self.sends[slot]
+    }
+
+    /// Where the address of a send is, in bytes from the start of the core's memory.
+    #[inline]
+    pub fn name_at(&self, slot: u32) -> u32 {
+        self.sends_at + slot * size_of::<Send>() as u32 + send::offsets::NAME
+    }
+
+    /// A new send without leases.
+    pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
+        self.socket(socket, generation)?;
+        check_flags(flags, name_bytes)?;
+        self.open(socket, generation, flags, name_bytes)
+    }
+
+    /// Adds `bytes` of a lease, from its byte `at` on.
+    pub fn send_lease(
+        &mut self,
+        slot: u32,
+        generation: u32,
+        lease: u32,
+        lease_generation: u32,
+        at: u32,
+        bytes: u32,
+    ) -> Result<(), Fault> {
+        let &mut Send { state, lease_count, bytes: total, .. } = self.send(slot, generation)?;
+        if state != send::OPEN {
+            return Err(Fault::Busy);
+        }
+        let offset = self.check_part(lease, lease_generation, at, bytes)?;
+        if lease_count as usize == send::LEASES || total.checked_add(bytes).is_none() {
+            return Err(Fault::Range);
+        }
+        let consumed = self.leases.claim(lease);
+        self.sends[slot].push(lease, consumed, self.arena_base + offset as u64, bytes);
+        Ok(())
+    }
+
+    /// Puts an open send into its socket's queue.
+    pub fn send_queue(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        let record = self.send(slot, generation)?;
+        if record.state != send::OPEN {
+            return Err(Fault::Busy);
+        }
+        let (socket, socket_generation) = (record.socket, record.socket_generation);
+        self.socket(socket, socket_generation)?;
+        self.enqueue(slot, socket);
+        Ok(())
+    }
+
+    /// [`Ledger::send_new`], [`Ledger::send_lease`] and [`Ledger::send_queue`] in one. When it is refused, nothing
+    /// has changed.
+    #[allow(clippy::too_many_arguments)]
+    #[inline]
+    pub fn send_one(
+        &mut self,
+        socket: u32,
+        socket_generation: u32,
+        flags: u32,
+        name_bytes: u32,
+        lease: u32,
+        lease_generation: u32,
+        at: u32,
+        bytes: u32,
+    ) -> Result<u32, Fault> {
+        self.socket(socket, socket_generation)?;
+        check_flags(flags, name_bytes)?;
+        let offset = self.check_part(lease, lease_generation, at, bytes)?;
+        let slot = self.open(socket, socket_generation, flags, name_bytes)?;
+        let consumed = self.leases.claim(lease);
+        self.sends[slot].push(lease, consumed, self.arena_base + offset as u64, bytes);
+        self.enqueue(slot, socket);
+        Ok(slot)
+    }
+
+    /// Undoes an open send: every lease gets its claim back as it was.
+    pub fn send_drop(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        if self.send(slot, generation)?.state != send::OPEN {
+            return Err(Fault::Busy);
+        }
+        self.undo(slot);
+        Ok(())
+    }
+
+    /// Takes a send out of its queue.
+    pub fn send_cancel(&mut self, slot: u32, generation: u32) -> Result<Withdrawn, Fault> {
+        if self.send(slot, generation)?.state != send::QUEUED {
+            return Err(Fault::Busy);
+        }
+        Ok(self.withdraw(slot))
+    }
+
+    pub(crate) fn withdraw(&mut self, slot: u32) -> Withdrawn {
+        self.dequeue(slot);
+        self.leases.counters.failed += 1;
+        let record = &mut self.sends[slot];
+        let accepted = record.accepted;
+        if accepted == 0 && record.refs == 0 {
+            self.undo(slot);
+            return Withdrawn { accepted, whole: true };
+        }
+        record.flags |= send::FAILED;
+        record.state = send::ACCEPTED;
+        if record.refs == 0 {
+            self.release(slot);
+        }
+        Withdrawn { accepted, whole: false }
+    }
+
+    /// Checks a part of a lease for a send, and returns where it starts in the arena.
+    #[inline]
+    fn check_part(&mut self, lease: u32, generation: u32, at: u32, bytes: u32) -> Result<u32, Fault> {
+        let record = self.leases.check_claim(lease, generation)?;
+        if bytes == 0 || at > record.bytes || bytes > record.bytes - at {
+            return Err(Fault::Range);
+        }
+        Ok(record.offset + at)
+    }
+
+    #[inline]
+    fn open(&mut self, socket: u32, socket_generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
+        let slot = self.send_pool.take(&mut self.sends).ok_or(Fault::NoSlot)?;
+        let at = self.core_base + self.sends_at as u64 + slot as u64 * size_of::<Send>() as u64;
+        let record = &mut self.sends[slot];
+        record.generation = if record.generation == 0 { 1 } else { record.generation };
+        record.state = send::OPEN;
+        record.socket = socket;
+        record.socket_generation = socket_generation;
+        record.refs = 0;
+        record.flags = flags;
+        record.bytes = 0;
+        record.accepted = 0;
+        record.lent = 0;
+        record.lease_count = 0;
+        record.consumed = 0;
+        record.position = 0;
+        // Nobody writes the other words yet: they stay zero.
+        let message = &mut record.message;
+        message.name = if name_bytes == 0 { 0 } else { at + send::offsets::NAME as u64 };
+        message.name_len = name_bytes;
+        message.iov = at + send::offsets::IOVECS as u64;
+        message.iov_len = 0;
+        Ok(slot)
+    }
+
+    #[inline]
+    fn enqueue(&mut self, slot: u32, socket_slot: u32) {
+        let socket = &mut self.sockets[socket_slot];
+        let tail = socket.tail;
+        socket.tail = slot + 1;
+        socket.queued += 1;
+        socket.counters.sends += 1;
+        self.leases.counters.sends += 1;
+        if tail == 0 {
+            socket.head = slot + 1;
+        } else {
+            self.sends[tail - 1].link = slot + 1;
+        }
+        let record = &mut self.sends[slot];
+        record.state = send::QUEUED;
+        record.back = tail;
+        record.link = 0;
+    }
+
+    /// Unlinks a send from its queue. Batches filled before are void.
+    #[inline]
+    fn dequeue(&mut self, slot: u32) {
+        self.filled = 0;
+        let Send { socket, link, back, .. } = self.sends[slot];
+        let socket = &mut self.sockets[socket];
+        socket.queued -= 1;
+        if link == 0 {
+            socket.tail = back;
+        } else {
+            self.sends[link - 1].back = back;
+        }
+        if back == 0 {
+            socket.head = link;
+        } else {
+            self.sends[back - 1].link = link;
+        }
+    }
+
+    /// Gives every lease its claim back and frees the record.
+    fn undo(&mut self, slot: u32) {
+        for i in 0..self.sends[slot].lease_count {
+            let (lease, consumed) = self.sends[slot].lease(i);
+            self.leases.unclaim(lease, consumed);
+        }
+        self.free_send(slot);
+    }
+
+    /// The kernel holds nothing of the send any more.
+    #[inline]
+    pub(crate) fn release(&mut self, slot: u32) {
+        let record = &mut self.sends[slot];
+        record.state = send::RELEASED;
+        let generation = record.generation;
+        let value = (record.flags & send::COPIED != 0) as u32;
+        let lent = record.lent;
+        let count = record.lease_count;
+        self.sockets[record.socket].in_flight -= lent as u64;
+        for i in 0..count {
+            let (lease, _) = self.sends[slot].lease(i);
+            self.leases.end_loan(lease);
+        }
+        self.events.push(Event { kind: events::RELEASED, send: slot, generation, value });
+    }
+
+    #[inline]
+    pub(crate) fn free_send(&mut self, slot: u32) {
+        let record = &mut self.sends[slot];
+        record.state = send::FREE;
+        record.generation = next_generation(record.generation);
+        self.send_pool.give(&mut self.sends, slot);
+    }
+}
+
+#[inline]
+fn check_flags(flags: u32, name_bytes: u32) -> Result<(), Fault> {
+    if flags & !send::ZERO_COPY != 0 || name_bytes as usize > send::NAME_BYTES {
+        return Err(Fault::Range);
+    }
+    Ok(())
+}

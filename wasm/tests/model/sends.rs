@@ -1,0 +1,297 @@
+//! Sockets and sends: put together, queued, withdrawn, released.
+
+use super::*;
+use ringlet_core::events::RELEASED;
+use ringlet_core::queue::Withdrawn;
+use ringlet_core::send;
+
+impl World<'_> {
+    pub(super) fn socket_new(&mut self, a: u32, b: u32) {
+        let limit = match b % 4 {
+            0 => b % 1024,
+            1 => b % self.sizes.arena,
+            _ => u32::MAX,
+        };
+        let kind = a % 9 / 4;
+        let got = self.real.socket_new(kind, limit);
+        if kind > 1 {
+            return assert_eq!(got, Err(Fault::Range));
+        }
+        if self.sockets.iter().all(|slot| slot.live.is_some()) {
+            return assert_eq!(got, Err(Fault::NoSlot));
+        }
+        let (slot, generation) = got.expect("a socket");
+        let socket = Socket {
+            generation,
+            datagram: kind == 1,
+            limit,
+            next: self.first_id,
+            ids: VecDeque::new(),
+            queue: VecDeque::new(),
+            suspect: false,
+            in_flight: 0,
+            counters: Default::default(),
+        };
+        Self::settle_in(&mut self.sockets, slot, generation, socket);
+        self.real.socket_set_next(slot, generation, self.first_id).expect("an idle socket");
+    }
+
+    pub(super) fn socket_change(&mut self, a: u32, b: u32, c: u32) {
+        let (slot, generation) = self.pick_socket(a, b);
+        match c % 4 {
+            0 => {
+                let expected = self.socket(slot, generation).map(|socket| socket.limit = c);
+                assert_eq!(self.real.socket_limit(slot, generation, c), expected, "limit");
+            }
+            1 => {
+                let next = if b & 64 == 0 { c } else { 0u32.wrapping_sub(c % 16) };
+                let expected = self.socket(slot, generation).and_then(|socket| {
+                    if !socket.queue.is_empty() || !socket.ids.is_empty() {
+                        return Err(Fault::Busy);
+                    }
+                    socket.next = next;
+                    Ok(())
+                });
+                assert_eq!(self.real.socket_set_next(slot, generation, next), expected, "set next");
+            }
+            _ => self.free_socket(slot, generation),
+        }
+    }
+
+    pub(super) fn free_socket(&mut self, slot: u32, generation: u32) {
+        let expected = self.socket(slot, generation).and_then(|socket| {
+            if socket.queue.is_empty() && socket.ids.is_empty() {
+                Ok(())
+            } else {
+                Err(Fault::Busy)
+            }
+        });
+        if expected.is_ok() {
+            self.sockets[slot as usize].live = None;
+        }
+        assert_eq!(self.real.socket_free(slot, generation), expected, "free");
+    }
+
+    pub(super) fn send_new(&mut self, a: u32, b: u32, c: u32) {
+        let (socket, generation) = self.pick_socket(a, b);
+        let (flags, name) = (c % 33 / 16, c % 34);
+        let expected = self.expect_open(socket, generation, flags, name).and_then(|()| self.room_for_send());
+        let got = self.real.send_new(socket, generation, flags, name);
+        match expected {
+            Err(fault) => assert_eq!(got, Err(fault)),
+            Ok(()) => {
+                self.opened(got.expect("a send"), socket, generation, flags);
+                let slot = got.expect("a send");
+                for i in 0..a >> 4 & 3 {
+                    self.send_lease(slot, 0, c.wrapping_add(i << 3));
+                }
+            }
+        }
+    }
+
+    pub(super) fn expect_open(&mut self, socket: u32, generation: u32, flags: u32, name: u32) -> Result<(), Fault> {
+        self.socket(socket, generation)?;
+        if flags > 1 || name > 32 {
+            return Err(Fault::Range);
+        }
+        Ok(())
+    }
+
+    pub(super) fn room_for_send(&self) -> Result<(), Fault> {
+        if self.sends.iter().all(|slot| slot.live.is_some()) {
+            Err(Fault::NoSlot)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn opened(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32) {
+        let generation = self.real.send_record(slot).generation;
+        let send = Send {
+            generation,
+            state: State::Open,
+            socket,
+            socket_generation,
+            zero_copy: flags == 1,
+            copied: false,
+            refs: 0,
+            bytes: 0,
+            accepted: 0,
+            lent: 0,
+            parts: Vec::new(),
+        };
+        Self::settle_in(&mut self.sends, slot, generation, send);
+    }
+
+    pub(super) fn send_lease(&mut self, a: u32, b: u32, c: u32) {
+        let (slot, generation) = self.pick_send(a, b, State::Open);
+        let (lease, lease_generation) = self.pick_lease(c, b >> 8, |lease| lease.held() && !lease.receiving);
+        let (at, bytes) = self.choose_part(lease, b, c);
+        let expected = match self.send(slot, generation) {
+            Err(fault) => Err(fault),
+            Ok(send) if send.state != State::Open => Err(Fault::Busy),
+            Ok(send) => {
+                let full = send.parts.len() == send::LEASES || send.bytes.checked_add(bytes).is_none();
+                self.expect_part(lease, lease_generation, at, bytes).and(if full { Err(Fault::Range) } else { Ok(()) })
+            }
+        };
+        assert_eq!(self.real.send_lease(slot, generation, lease, lease_generation, at, bytes), expected, "send_lease");
+        if expected.is_ok() {
+            self.add_part(slot, lease, at, bytes);
+        }
+    }
+
+    pub(super) fn choose_part(&self, lease: u32, b: u32, c: u32) -> (u32, u32) {
+        let whole = self.leases.get(lease as usize).and_then(|slot| slot.live.as_ref()).map_or(8, |lease| lease.bytes);
+        match c % 8 {
+            0 => (b % (whole + 2), c % (whole + 2)),
+            1 => (whole, 1),
+            2 => (u32::MAX, 2),
+            3 => (whole / 2, whole - whole / 2),
+            _ => (0, whole),
+        }
+    }
+
+    pub(super) fn expect_part(&mut self, lease: u32, generation: u32, at: u32, bytes: u32) -> Result<(), Fault> {
+        let lease = self.lease(lease, generation)?;
+        if !lease.held() {
+            return Err(Fault::NotHeld);
+        }
+        if lease.receiving {
+            return Err(Fault::Busy);
+        }
+        if bytes == 0 || at as u64 + bytes as u64 > lease.bytes as u64 {
+            return Err(Fault::Range);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_part(&mut self, slot: u32, lease: u32, at: u32, bytes: u32) {
+        let record = self.leases[lease as usize].live.as_mut().expect("a lease");
+        let consumed = record.implicit;
+        record.implicit = false;
+        let at = record.offset + at;
+        let send = self.sends[slot as usize].live.as_mut().expect("a send");
+        send.bytes += bytes;
+        send.parts.push(Part { lease, consumed, at, bytes });
+        self.begin_loan(lease);
+    }
+
+    pub(super) fn send_queue_or_drop(&mut self, a: u32, b: u32) {
+        let (slot, generation) = self.pick_send(a, b, State::Open);
+        if a % 8 == 7 {
+            return self.drop_send(slot, generation);
+        }
+        let found = self.send(slot, generation).map(|send| (send.state, send.socket, send.socket_generation));
+        let expected = match found {
+            Err(fault) => Err(fault),
+            Ok((State::Open, socket, socket_generation)) => self.socket(socket, socket_generation).map(|_| ()),
+            Ok(_) => Err(Fault::Busy),
+        };
+        assert_eq!(self.real.send_queue(slot, generation), expected, "queue");
+        match (found, expected) {
+            (Ok(_), Ok(())) => self.queued(slot),
+            // Its socket is gone: such sends would fill the table.
+            (Ok((State::Open, ..)), Err(_)) => self.drop_send(slot, generation),
+            _ => {}
+        }
+    }
+
+    pub(super) fn queued(&mut self, slot: u32) {
+        let send = self.sends[slot as usize].live.as_mut().expect("a send");
+        send.state = State::Queued;
+        let socket = self.sockets[send.socket as usize].live.as_mut().expect("a socket");
+        socket.queue.push_back(slot);
+        socket.counters.sends += 1;
+        self.counters.sends += 1;
+    }
+
+    pub(super) fn drop_send(&mut self, slot: u32, generation: u32) {
+        let expected = match self.send(slot, generation) {
+            Err(fault) => Err(fault),
+            Ok(send) if send.state == State::Open => Ok(()),
+            Ok(_) => Err(Fault::Busy),
+        };
+        assert_eq!(self.real.send_drop(slot, generation), expected, "drop");
+        if expected.is_ok() {
+            self.undo(slot);
+        }
+    }
+
+    pub(super) fn undo(&mut self, slot: u32) {
+        let send = self.sends[slot as usize].live.take().expect("a send");
+        for part in send.parts.iter().rev() {
+            if part.consumed {
+                self.leases[part.lease as usize].live.as_mut().expect("a lease").implicit = true;
+            }
+            self.end_loan(part.lease);
+        }
+    }
+
+    pub(super) fn send_one(&mut self, a: u32, b: u32, c: u32) {
+        let (socket, generation) = self.pick_socket(a, b);
+        let (lease, lease_generation) = self.pick_lease(c >> 3, b >> 8, |lease| lease.held() && !lease.receiving);
+        let (at, bytes) = self.choose_part(lease, b, c);
+        let (flags, name) = ((a >> 8) % 8 / 2 % 3, if a >> 16 & 15 == 0 { 33 } else { 28 });
+        let flags = flags.min(if a >> 20 & 3 == 0 { 2 } else { 1 });
+        let expected = self
+            .expect_open(socket, generation, flags, name)
+            .and_then(|()| self.expect_part(lease, lease_generation, at, bytes))
+            .and_then(|()| self.room_for_send());
+        let got = self.real.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
+        match expected {
+            Err(fault) => assert_eq!(got, Err(fault), "send_one"),
+            Ok(()) => {
+                let slot = got.expect("a send");
+                self.opened(slot, socket, generation, flags);
+                self.add_part(slot, lease, at, bytes);
+                self.queued(slot);
+            }
+        }
+    }
+
+    pub(super) fn send_cancel(&mut self, a: u32, b: u32) {
+        let (slot, generation) = self.pick_send(a, b, State::Queued);
+        self.cancel_send(slot, generation);
+    }
+
+    pub(super) fn cancel_send(&mut self, slot: u32, generation: u32) {
+        let expected = match self.send(slot, generation) {
+            Err(fault) => Err(fault),
+            Ok(send) if send.state == State::Queued => Ok(()),
+            Ok(_) => Err(Fault::Busy),
+        };
+        let expected = expected.map(|()| self.withdraw(slot));
+        assert_eq!(self.real.send_cancel(slot, generation), expected, "cancel");
+    }
+
+    pub(super) fn withdraw(&mut self, slot: u32) -> Withdrawn {
+        let send = self.sends[slot as usize].live.as_mut().expect("a send");
+        let socket = self.sockets[send.socket as usize].live.as_mut().expect("a socket");
+        socket.queue.retain(|&queued| queued != slot);
+        self.counters.failed += 1;
+        let accepted = send.accepted;
+        if accepted == 0 && send.refs == 0 {
+            self.undo(slot);
+            return Withdrawn { accepted, whole: true };
+        }
+        send.state = State::Accepted;
+        if send.refs == 0 {
+            self.released(slot);
+        }
+        Withdrawn { accepted, whole: false }
+    }
+
+    pub(super) fn released(&mut self, slot: u32) {
+        let send = self.sends[slot as usize].live.as_mut().expect("a send");
+        send.state = State::Released;
+        let event = Event { kind: RELEASED, send: slot, generation: send.generation, value: send.copied as u32 };
+        let socket = self.sockets[send.socket as usize].live.as_mut().expect("a socket");
+        socket.in_flight -= send.lent as u64;
+        let parts = std::mem::take(&mut send.parts);
+        for part in parts {
+            self.end_loan(part.lease);
+        }
+        self.events.push_back(event);
+    }
+}
