@@ -105,8 +105,8 @@ async function denoDatagram(job: Job): Promise<Sender> {
   };
 }
 
-/** Ringlet over TCP, `inFlight` sends at a time. */
-async function tcp(inFlight: number, job: Job): Promise<Sender> {
+/** Ringlet over TCP, with promises, `together` sends at a time. */
+async function tcp(together: number, job: Job): Promise<Sender> {
   const io = await openFor(job, { engine: "auto" });
   const conn = await io.connect(job.to);
   const leases = new Leases(io, job);
@@ -114,12 +114,9 @@ async function tcp(inFlight: number, job: Job): Promise<Sender> {
   return {
     payload: (i) => leases.at(i).bytes,
     async send(from, count) {
-      const sends: Promise<unknown>[] = [];
-      for (let i = from; i < from + count; i++) {
-        sends.push(conn.send(leases.at(i)));
-        if (sends.length === inFlight) await sends.shift();
+      for (let at = from; at < from + count; at += together) {
+        await Promise.all(Array.from({ length: together }, (_, i) => conn.send(leases.at(at + i))));
       }
-      await Promise.all(sends);
       await leases.renew(from, count);
       await conn.recv(answer);
     },
@@ -146,7 +143,6 @@ async function tcpBatch(job: Job): Promise<Sender> {
 
 async function denoConn(job: Job): Promise<Sender> {
   const conn = await Deno.connect(job.to);
-  conn.setNoDelay(true);
   const payloads = buffers(job);
   const answer = new Uint8Array(1);
   return {
@@ -166,8 +162,8 @@ await serve({
   copy: (job) => udpBatch("copy", job),
   udpPromises,
   denoDatagram,
-  tcp: (job) => tcp(1, job),
-  tcpPipelined: (job) => tcp(BATCH / 2, job),
+  tcp: (job) => tcp(BATCH, job),
+  tcpAwaited: (job) => tcp(1, job),
   tcpBatch,
   denoConn,
 });

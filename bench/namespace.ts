@@ -11,8 +11,9 @@ import type { Destination } from "./child.ts";
 /** Nobody has this address; the device's own is its neighbour. */
 export const DEVICE: Destination = { hostname: "10.77.0.2", port: 9 };
 
-const SET_UP = "ip link set lo up && ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && " +
-  "ip link set bench mtu 65535 up";
+/** Loopback without the pacing of some congestion controls, and the device. */
+const SET_UP = "ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno && " +
+  "ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && ip link set bench mtu 65535 up";
 
 /** The arguments of `unshare` that work here, or why none does. */
 function unshare(): string[] | Error {

@@ -33,7 +33,6 @@ async function dgram(job) {
 async function net(job) {
   const socket = connect(job.to.port, job.to.hostname);
   await once(socket, "connect");
-  socket.setNoDelay(true);
   const payloads = buffers(job);
   return {
     /** @param {number} i */
@@ -41,8 +40,9 @@ async function net(job) {
     /** @param {number} from @param {number} count */
     async send(from, count) {
       const answer = once(socket, "data");
-      for (let i = from; i < from + count; i++) {
-        if (!socket.write(payloads[i])) await once(socket, "drain");
+      for (let at = from; at < from + count; at += BATCH) {
+        for (let i = at; i < at + BATCH - 1; i++) socket.write(payloads[i]);
+        await new Promise((resolve) => socket.write(payloads[at + BATCH - 1], resolve));
       }
       await answer;
     },

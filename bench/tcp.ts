@@ -25,8 +25,8 @@ const CELLS: readonly (readonly [name: string, payloadBytes: number, target: Tar
 export async function tcp(size: BenchOptions): Promise<Row[]> {
   const rotationBytes = 2 * lastLevelCacheBytes();
   const commands = new Map<string, Command>([
-    [PIPELINED, deno("deno_senders.ts", "tcpPipelined")],
-    [AWAITED, deno("deno_senders.ts", "tcp")],
+    [PIPELINED, deno("deno_senders.ts", "tcp")],
+    [AWAITED, deno("deno_senders.ts", "tcpAwaited")],
     [BATCH, deno("deno_senders.ts", "tcpBatch")],
     [DENO, deno("deno_senders.ts", "denoConn")],
     [DENO_NET, deno("node_senders.js", "net")],

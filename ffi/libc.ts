@@ -46,6 +46,7 @@ export const LIBC = {
   epoll_wait: { parameters: ["i32", "u64", "i32", "i32"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t n, int timeout)
   poll: { parameters: ["u64", "u64", "i32"], result: "i32", nonblocking: true },
+  pollNow: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32" },
   // int eventfd(unsigned value, int flags)
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int pipe2(int fds[2], int flags)

@@ -13,6 +13,7 @@ import { checkAddress, resolve, streamAddress, unixAddress } from "./resolve.ts"
 import { TcpConn } from "./tcp.ts";
 import { addressText } from "./text.ts";
 import { integer, notAborted, options as checkOptions, port, text } from "./validate.ts";
+import { unlessAborted } from "./waiters.ts";
 
 /** Options of `connect`: a host and a port, or a path. */
 export interface ConnectOptions extends FlowOptions, TcpSocketOptions {
@@ -61,20 +62,42 @@ export async function connect(hub: Hub, options: ConnectOptions): Promise<TcpCon
   notAborted(options.signal);
   const signals = [options.signal, timeout].filter((signal) => signal !== undefined);
   const signal = AbortSignal.any(signals);
-  const addresses = await addressesOf(hub, target);
+  try {
+    return await connectToAny(hub, target, options, flow, signal);
+  } catch (error) {
+    notAborted(options.signal);
+    if (!timeout?.aborted) throw error;
+    const what = `connect to ${addressText(target)} within ${options.timeoutMs} ms`;
+    throw new RingletError("ETIMEDOUT", `Cannot ${what}: the peer did not answer`, { syscall: "connect" });
+  }
+}
+
+async function connectToAny(
+  hub: Hub,
+  target: InternetAddress | UnixAddress,
+  options: ConnectOptions,
+  flow: Flow,
+  signal: AbortSignal,
+): Promise<TcpConn> {
+  const startMs = performance.now();
+  const addresses = await unlessAborted(addressesOf(hub, target), signal);
   let failure: unknown;
-  for (const address of addresses) {
+  for (const [i, address] of addresses.entries()) {
+    const others = addresses.length - 1 - i;
+    let share = signal;
+    if (options.timeoutMs !== undefined && others > 0) {
+      // One that does not answer leaves time for those behind it.
+      const leftMs = options.timeoutMs - (performance.now() - startMs);
+      share = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.floor(leftMs / (others + 1))))]);
+    }
     try {
-      return await connectTo(hub, address, target, options, flow, signal);
+      return await connectTo(hub, address, target, options, flow, share);
     } catch (error) {
-      notAborted(options.signal);
+      signal.throwIfAborted();
       failure = error;
-      if (signal.aborted) break;
     }
   }
-  if (!timeout?.aborted) throw failure;
-  const what = `connect to ${addressText(target)} within ${options.timeoutMs} ms`;
-  throw new RingletError("ETIMEDOUT", `Cannot ${what}: the peer did not answer`, { syscall: "connect" });
+  throw failure;
 }
 
 async function addressesOf(hub: Hub, target: InternetAddress | UnixAddress): Promise<EncodedAddress[]> {

@@ -37,6 +37,14 @@ export interface Part {
   readonly byteLength: number;
 }
 
+/** A send that waits for its turn. */
+export interface DeferredSend {
+  /** Its turn has come. */
+  start(): Promise<Receipt>;
+  /** It was given up: the leases are the program's again. */
+  drop(): void;
+}
+
 /** The destination of a datagram, as words of a `struct sockaddr`. */
 export interface Name {
   readonly words: Uint32Array;
@@ -65,6 +73,8 @@ export class Endpoint {
   readonly generation: number;
   /** Set by the engine: the kernel sends notifications for this socket. */
   zeroCopy = false;
+  /** Sends that wait for their turn to join the queue. */
+  turns = 0;
   /** Set by the hub: waits for `submit`. */
   dirty = false;
   /** The errno that ended a stream. The kernel tells it once, to whoever asks first; the others would see an orderly end. */
@@ -73,6 +83,8 @@ export class Endpoint {
   watchKey = 0;
   /** Receives that wait for data. */
   readonly readers: Waiters<Target, Received> = new Waiters();
+  /** Those who only want to know when there is data. */
+  readonly watchers: Waiters<void, true> = new Waiters();
   /** Accepts that wait for a connection. */
   readonly acceptors: Waiters<void, number> = new Waiters();
   /** Connects that wait for an answer. */
@@ -83,10 +95,12 @@ export class Endpoint {
   #inFlight = 0;
   #ref = true;
   #pending = 0;
+  /** The program may send. */
   #writable = true;
+  /** The kernel is given no more sends. */
+  #sealed = false;
   #closing: Promise<void> | undefined;
   #lastCounters: CoreSocketStats | undefined;
-  /** Aborted when a close stops being patient. */
   readonly #deadline = new AbortController();
   /** The program wants the connection gone, whatever is in flight. */
   #reset = false;
@@ -98,6 +112,10 @@ export class Endpoint {
     this.family = init.family;
     this.stream = init.stream;
     this.policy = init.policy;
+    if (this.hub.closed) {
+      this.hub.system.libc.call.close(this.fd);
+      throw closedError("io");
+    }
     const { raw, u32, out } = this.hub.core;
     this.slot = raw.socket_new(init.stream ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM, init.maxInFlightBytes);
     if (this.slot < 0) {
@@ -118,6 +136,11 @@ export class Endpoint {
   /** `what` names the kind of socket in the error. */
   requireOpen(what = "socket"): void {
     if (this.#closing !== undefined) throw closedError(what);
+  }
+
+  /** Aborted when a close stops being patient. */
+  get deadline(): AbortSignal {
+    return this.#deadline.signal;
   }
 
   get closing(): boolean {
@@ -148,8 +171,15 @@ export class Endpoint {
   }
 
   /** The same for any number of parts, none included. */
-  enqueue(parts: readonly Part[], name: Name | undefined, owner: SendOwner, zeroCopy: boolean): number {
+  #enqueue(parts: readonly Part[], name: Name | undefined, owner: SendOwner, zeroCopy: boolean): number {
     if (parts.length === 1) return this.enqueueOne(parts[0], name, owner, zeroCopy);
+    const id = this.#claim(parts, name, zeroCopy);
+    if (id >= 0) this.#queue(id, owner);
+    return id;
+  }
+
+  /** A send whose leases are claimed, but which is not in the queue yet. */
+  #claim(parts: readonly Part[], name: Name | undefined, zeroCopy: boolean): number {
     const { raw, u32, out } = this.hub.core;
     const flags = zeroCopy ? SEND_FLAG.ZERO_COPY : 0;
     const slot = raw.send_new(this.slot, this.generation, flags, name?.byteLength ?? 0);
@@ -165,9 +195,12 @@ export class Endpoint {
         raw.send_drop(slot, generation);
       }
     }
-    raw.send_queue(slot, generation);
-    this.hub.own(slot, this, owner);
     return makeHandle(slot, generation);
+  }
+
+  #queue(id: Handle, owner: SendOwner): void {
+    this.hub.core.raw.send_queue(handleSlot(id), handleGeneration(id));
+    this.hub.own(handleSlot(id), this, owner);
   }
 
   /** What the core's refusal means: "no record is free" is an answer, everything else an error. */
@@ -180,13 +213,12 @@ export class Endpoint {
 
   /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
   send(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
-    let bytes = 0;
-    for (const part of parts) bytes += part.byteLength;
+    const bytes = bytesOf(parts);
     const owner = new PromisedSend(this, bytes);
     const zeroCopy = this.asksZeroCopy(bytes);
     const attempt = (): true | undefined => {
-      this.requireWritable();
-      const id = this.enqueue(parts, name, owner, zeroCopy);
+      this.#requireUnsealed();
+      const id = this.#enqueue(parts, name, owner, zeroCopy);
       if (id < 0) return undefined;
       if (signal !== undefined) owner.abortWith(signal, id);
       this.hub.schedule();
@@ -200,6 +232,31 @@ export class Endpoint {
     return this.hub.recordWaiters.wait(attempt, signal).then(() => owner.promise);
   }
 
+  /**
+   * A send that has to wait for its turn. Its leases are the kernel's from now on, if a record is free to note that; otherwise
+   * from its turn on.
+   */
+  sendLater(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
+    const bytes = bytesOf(parts);
+    const id = this.#claim(parts, name, this.asksZeroCopy(bytes));
+    if (id < 0) return { start: () => this.send(parts, name, signal), drop: () => {} };
+    const drop = () => void this.hub.core.raw.send_drop(handleSlot(id), handleGeneration(id));
+    const start = () => {
+      try {
+        this.#requireUnsealed();
+      } catch (error) {
+        drop();
+        return Promise.reject(error);
+      }
+      const owner = new PromisedSend(this, bytes);
+      this.#queue(id, owner);
+      if (signal !== undefined) owner.abortWith(signal, id);
+      this.hub.schedule();
+      return owner.promise;
+    };
+    return { start, drop };
+  }
+
   /** Whether a send of so many bytes asks for zero-copy. */
   asksZeroCopy(bytes: number): boolean {
     return this.zeroCopy && this.policy.wants(bytes);
@@ -211,13 +268,17 @@ export class Endpoint {
     return { lease, offset, byteLength };
   }
 
+  /** Refuses new sends after `closeWrite` or `close`. */
   requireWritable(): void {
     this.requireOpen();
-    if (!this.#writable) {
-      throw new RingletError("EPIPE", "Cannot send: closeWrite() was called", {
-        advice: "open a new connection",
-      });
-    }
+    if (!this.#writable) throw writeClosed();
+  }
+
+  /** Refuses sends that had to wait, when the stream has ended before their turn. */
+  #requireUnsealed(): void {
+    if (!this.#sealed) return;
+    this.requireOpen();
+    throw writeClosed();
   }
 
   /** A queued send leaves the queue; what the kernel has accepted of it stays accepted. */
@@ -306,11 +367,16 @@ export class Endpoint {
     this.requireOpen();
     if (!this.#writable) return;
     this.#writable = false;
-    await this.#until(() => this.queued() === 0);
+    await this.#until(() => this.#allQueuedIsOut());
     if (this.#closing === undefined) this.#shutdown();
   }
 
+  #allQueuedIsOut(): boolean {
+    return this.turns === 0 && this.queued() === 0;
+  }
+
   #shutdown(): void {
+    this.#sealed = true;
     if (this.stream) this.hub.system.libc.call.shutdown(this.fd, C.SHUT_WR);
   }
 
@@ -342,7 +408,7 @@ export class Endpoint {
   close(deadlineMs: number): Promise<void> {
     if (deadlineMs === 0) this.#reset = true;
     if (this.#closing === undefined) this.#closing = this.#close(deadlineMs);
-    else if (deadlineMs === 0) this.#deadline.abort();
+    else if (deadlineMs === 0) this.#deadline.abort(closedError("socket"));
     return this.#closing;
   }
 
@@ -351,12 +417,13 @@ export class Endpoint {
     this.setRef(true);
     const closed = closedError("socket");
     this.readers.fail(closed);
+    this.watchers.fail(closed);
     this.acceptors.fail(closed);
     this.connectors.fail(closed);
     const { signal } = this.#deadline;
-    if (deadlineMs === 0) this.#deadline.abort();
-    const timer = setTimeout(() => this.#deadline.abort(), deadlineMs);
-    await this.#until(() => this.queued() === 0, signal);
+    if (deadlineMs === 0) this.#deadline.abort(closedError("socket"));
+    const timer = setTimeout(() => this.#deadline.abort(closedError("socket")), deadlineMs);
+    await this.#until(() => this.#allQueuedIsOut(), signal);
     if (!signal.aborted) {
       this.#shutdown();
       await this.#until(() => this.#inFlight === 0 && this.#delivered(), signal);
@@ -371,8 +438,10 @@ export class Endpoint {
   /** The deadline: what is queued fails, and what the kernel holds is taken back at the price of the connection. */
   async #takeBack(): Promise<void> {
     // A peer that does not get everything must not take the end of the connection for the end of the stream.
-    const cut = this.queued() > 0;
+    const cut = !this.#allQueuedIsOut();
+    this.#sealed = true;
     while (this.queued() > 0) this.failHead("close", ERRNO.ECANCELED);
+    this.hub.dispatch();
     if (this.#reset || cut || this.#inFlight > 0) this.hub.engine.withdraw(this);
     await this.#until(() => this.#inFlight === 0, AbortSignal.timeout(WITHDRAW_MS));
   }
@@ -413,4 +482,14 @@ export class Endpoint {
   remoteText(): string {
     return this.remote === undefined ? "a datagram's destination" : addressText(this.remote);
   }
+}
+
+function bytesOf(parts: readonly Part[]): number {
+  let bytes = 0;
+  for (const part of parts) bytes += part.byteLength;
+  return bytes;
+}
+
+function writeClosed(): RingletError {
+  return new RingletError("EPIPE", "Cannot send: closeWrite() was called", { advice: "open a new connection" });
 }

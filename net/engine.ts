@@ -51,6 +51,8 @@ export interface Engine {
   accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number>;
   /** Receives once into `target`, in the order of the calls. */
   receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received>;
+  /** Resolves when a receive would not have to wait. */
+  readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void>;
   /** Takes back what the kernel still holds of the socket's sends, at the price of the connection. */
   withdraw(endpoint: Endpoint): void;
   /** Whether pending work keeps the process alive. */

@@ -39,7 +39,11 @@ export class Hub {
   #scheduled = false;
   #lastTurn = performance.now();
   #refs = 0;
+  /** A send is over since those who wait were served. */
+  #freed = false;
   engine!: Engine;
+  /** The io is closing: nothing new may come to it. */
+  closed = false;
 
   constructor(
     readonly system: System,
@@ -115,7 +119,6 @@ export class Hub {
   /** Tells the owners what the core has learnt, and serves those who wait for what became free. */
   dispatch(): void {
     const { raw, u32, out } = this.core;
-    let settled = false;
     for (let n = raw.events_ready(); n > 0; n = raw.events_ready()) {
       let at = u32[out] >>> 2;
       for (let i = 0; i < n; i++, at += EVENT_BYTES / 4) {
@@ -126,13 +129,14 @@ export class Hub {
         if (u32[at] === EVENT.ACCEPTED) {
           owner.accepted(id, value);
         } else {
-          settled = true;
           this.disown(slot).released(id, value !== 0);
         }
       }
       raw.events_take(n);
     }
-    if (settled) this.serve();
+    if (!this.#freed) return;
+    this.#freed = false;
+    this.serve();
   }
 
   /** Takes a send that is over from its owner. */
@@ -141,6 +145,7 @@ export class Hub {
     this.#endpointOfSend[slot]!.end();
     this.#owners[slot] = undefined;
     this.#endpointOfSend[slot] = undefined;
+    this.#freed = true;
     return owner;
   }
 

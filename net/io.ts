@@ -294,9 +294,10 @@ export class Io {
 
   async #close(deadlineMs: number): Promise<void> {
     const hub = this.#hub;
+    hub.closed = true;
+    await Promise.all([...hub.endpoints].map((endpoint) => endpoint.close(deadlineMs)));
     hub.arena.close();
     hub.recordWaiters.fail(closedError("io"));
-    await Promise.all([...hub.endpoints].map((endpoint) => endpoint.close(deadlineMs)));
     await hub.engine.close();
     opened.delete(this);
   }

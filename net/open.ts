@@ -5,7 +5,7 @@
  */
 import { C } from "../ffi/abi.ts";
 import { openSystem, type System } from "../ffi/system.ts";
-import { createCore } from "../wasm/mod.ts";
+import { type Core, CoreError, type CoreOptions, createCore } from "../wasm/mod.ts";
 import { Arena } from "./arena.ts";
 import type { EngineName } from "./engine.ts";
 import { RingletError } from "./errors.ts";
@@ -96,11 +96,20 @@ export async function open(options: OpenOptions = {}): Promise<Io> {
   const system = supportedSystem();
   const capabilities = tryOut(system);
   const choice = chooseEngine(wanted, capabilities);
-  const core = createCore({ arenaBytes, maxLeases, maxSends, maxSockets, windowIds });
+  const core = makeCore({ arenaBytes, maxLeases, maxSends, maxSockets, windowIds });
   const arena = new Arena(core, arenaBytes, onForgotten);
   const hub = new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
   hub.engine = new ReadinessEngine(hub, choice.name);
   return new Io(hub, choice, capabilities);
+}
+
+function makeCore(options: CoreOptions): Core {
+  try {
+    return createCore(options);
+  } catch (error) {
+    if (!(error instanceof CoreError)) throw error;
+    throw new RingletError(error.code, `Cannot open: ${error.message}`, { cause: error });
+  }
 }
 
 function supportedSystem(): System {

@@ -11,6 +11,7 @@ import { Doorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine, EngineName, Received, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
+import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
 import { layout as coreLayout } from "../wasm/mod.ts";
 import { MessageBuffer, ScratchSpace } from "./message.ts";
@@ -30,6 +31,7 @@ export class ReadinessEngine implements Engine {
   readonly #batch: bigint;
   readonly #incoming: MessageBuffer;
   readonly #notification: MessageBuffer;
+  readonly #gather: Gather;
 
   constructor(hub: Hub, name: EngineName) {
     this.name = name;
@@ -47,6 +49,7 @@ export class ReadinessEngine implements Engine {
     const scratch = new ScratchSpace(core.u8, core.regions.SCRATCH, base);
     this.#incoming = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
     this.#notification = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
+    this.#gather = new Gather(core, base, scratch.take(Gather.BYTES));
     const events = scratch.take(Doorbell.SCRATCH_BYTES);
     this.#doorbell = new Doorbell(system, events.view, events.address, () => {
       hub.turned();
@@ -70,6 +73,7 @@ export class ReadinessEngine implements Engine {
     if (endpoint.inFlight > 0) this.submit(endpoint);
     if (endpoint.connectors.size > 0) this.#connected(endpoint);
     if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#tryReceive(endpoint, target));
+    if (endpoint.watchers.size > 0) endpoint.watchers.serve(() => this.#isReadable(endpoint) || undefined);
     if (endpoint.acceptors.size > 0) endpoint.acceptors.serve(() => this.#tryAccept(endpoint));
   }
 
@@ -84,13 +88,23 @@ export class ReadinessEngine implements Engine {
       }
       const zeroCopy = u32[out] !== 0;
       const flags = C.MSG_DONTWAIT | C.MSG_NOSIGNAL | (zeroCopy ? C.MSG_ZEROCOPY : 0);
-      const taken = this.#system.libc.call.sendmmsg(endpoint.fd, this.#batch, n, flags);
+      // A zero-copy message takes an id of its own, so that only copies go together.
+      const taken = endpoint.stream && !zeroCopy && n > 1
+        ? this.#sendTogether(endpoint.fd, n, flags)
+        : this.#system.libc.call.sendmmsg(endpoint.fd, this.#batch, n, flags);
       const errno = taken < 0 ? this.#system.libc.errno() : 0;
       if (taken > 0) raw.batch_done(slot, generation, taken);
       if (zeroCopy && taken < n && !endpoint.stream) this.#collectTaken(endpoint);
       if (errno === ERRNO.EAGAIN) return;
       if (errno !== 0 && errno !== ERRNO.EINTR && !this.#overcome(endpoint, errno, zeroCopy)) return;
     }
+  }
+
+  /** Sends the first `n` messages of the batch as one; answers like sendmmsg. */
+  #sendTogether(fd: number, n: number, flags: number): number {
+    this.#gather.load(n);
+    const taken = this.#system.libc.call.sendmmsg(fd, this.#gather.address, 1, flags);
+    return taken < 0 ? taken : this.#gather.divide();
   }
 
   /** What to do about a failed send: `true` to go on with the queue, `false` to wait for an event. */
@@ -222,6 +236,21 @@ export class ReadinessEngine implements Engine {
       if (endpoint.stream && endpoint.broken === 0) endpoint.broken = errno;
       throw systemError("recvmsg", errno, "receive");
     }
+  }
+
+  async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
+    if (this.#isReadable(endpoint)) return await this.#hub.inTurn(undefined);
+    await endpoint.pending(() => endpoint.watchers.wait(undefined, signal));
+  }
+
+  /** Whether there is data, the end of the stream, or an error to be told. */
+  #isReadable(endpoint: Endpoint): boolean {
+    const { pollfd } = layout;
+    const bytes = new Uint8Array(pollfd.size);
+    const view = new DataView(bytes.buffer);
+    view.setInt32(pollfd.fd, endpoint.fd, true);
+    view.setInt16(pollfd.events, C.POLLIN, true);
+    return this.#system.libc.call.pollNow(bytes, 1n, 0) !== 0;
   }
 
   withdraw(endpoint: Endpoint): void {

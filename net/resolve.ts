@@ -94,6 +94,9 @@ export class Destinations {
 
   /** A numeric address, without waiting; `undefined` for a name that was not resolved yet. */
   now(to: InternetAddress): Name | undefined {
+    if (typeof to !== "object" || to === null) {
+      throw new RingletError("ERR_INVALID_ARG", `to must be an object with hostname and port: current value is ${to}`);
+    }
     const { hostname, port } = to;
     if (hostname === this.#lastHostname && port === this.#lastPort) return this.#last;
     checkAddress(this.#system, to, 1);

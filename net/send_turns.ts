@@ -9,7 +9,7 @@ import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
 import { integer, notAborted } from "./validate.ts";
-import { Waiters } from "./waiters.ts";
+import { unlessAborted, Waiters } from "./waiters.ts";
 
 /** What can be sent: a lease, which the send consumes, or bytes, which are copied into one. */
 export type SendData = Lease | Uint8Array;
@@ -40,7 +40,6 @@ export class SendTurns {
   readonly #room = new Waiters<number, true>();
   #copiedBytes = 0;
   #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
 
   constructor(endpoint: Endpoint, maxCopiedBytes: number) {
     this.#endpoint = endpoint;
@@ -49,7 +48,7 @@ export class SendTurns {
 
   /** Whether sends wait for their turn, so that nothing may overtake them. */
   get busy(): boolean {
-    return this.#waiting > 0;
+    return this.#endpoint.turns > 0;
   }
 
   /** Sends `data`, at once if nothing waits and nothing has to be copied. */
@@ -60,8 +59,9 @@ export class SendTurns {
       notAborted(signal);
       if (data instanceof Lease) {
         const part = this.range(data, options);
-        if (this.#waiting === 0) return this.#endpoint.send([part], name, signal);
-        return this.#inTurn((sends) => void sends.push(this.#endpoint.send([part], name, signal)), signal);
+        if (!this.busy) return this.#endpoint.send([part], name, signal);
+        const send = this.#endpoint.sendLater([part], name, signal);
+        return this.#inTurn((sends) => void sends.push(send.start()), signal, send.drop);
       }
       if (options.offset !== undefined || options.byteLength !== undefined) {
         throw new RingletError("ERR_INVALID_ARG", "offset and byteLength go with a single lease");
@@ -99,23 +99,29 @@ export class SendTurns {
     return parts;
   }
 
-  /** Runs `queue` when the sends before are queued, and answers one receipt for the sends that it made. */
+  /**
+   * Runs `queue` when the sends before are queued, and answers one receipt for the sends that it made; runs `giveUp` instead when
+   * `signal` is aborted before.
+   */
   async #inTurn(
     queue: (sends: Promise<Receipt>[]) => Promise<void> | void,
     signal: AbortSignal | undefined,
+    giveUp = () => {},
   ): Promise<Receipt> {
+    const endpoint = this.#endpoint;
     const before = this.#last;
     let done!: () => void;
     this.#last = new Promise<void>((resolve) => done = resolve);
-    this.#waiting += 1;
+    endpoint.turns += 1;
     const leave = () => {
-      this.#waiting -= 1;
+      endpoint.turns -= 1;
       done();
     };
-    if (this.#waiting > 1) {
+    if (endpoint.turns > 1) {
       try {
-        await unlessAborted(before, signal);
+        await unlessAborted(before, this.#patience(signal));
       } catch (reason) {
+        giveUp();
         before.then(leave); // its place stays taken, so that nobody behind it overtakes those before
         throw reason;
       }
@@ -158,7 +164,7 @@ export class SendTurns {
     if (copyBytes === 0) return queue(undefined);
     const { arena } = this.#endpoint.hub;
     const room = arena.tryLease(copyBytes);
-    return room === undefined ? arena.lease(copyBytes, { signal }).then(queue) : queue(room);
+    return room === undefined ? arena.lease(copyBytes, { signal: this.#patience(signal) }).then(queue) : queue(room);
   }
 
   /** The bytes of a stream, in chunks of bounded size, so that one peer that reads slowly does not take the whole arena. */
@@ -167,8 +173,9 @@ export class SendTurns {
     const chunkBytes = Math.max(1, Math.min(MAX_CHUNK_BYTES, this.#maxCopiedBytes));
     for (let at = 0; at < data.length; at += chunkBytes) {
       const chunk = data.subarray(at, at + chunkBytes);
-      if (!this.#hasRoom(chunk.length)) await this.#room.wait(chunk.length, signal);
-      const lease = hub.arena.tryLease(chunk.length) ?? await hub.arena.lease(chunk.length, { signal });
+      if (!this.#hasRoom(chunk.length)) await this.#room.wait(chunk.length, this.#patience(signal));
+      const lease = hub.arena.tryLease(chunk.length) ??
+        await hub.arena.lease(chunk.length, { signal: this.#patience(signal) });
       lease.bytes.set(chunk);
       this.#copiedBytes += chunk.length;
       const sent = this.#endpoint.send([this.range(lease, {})], undefined, signal);
@@ -179,6 +186,12 @@ export class SendTurns {
         this.#room.serve((bytes) => this.#hasRoom(bytes) || undefined);
       });
     }
+  }
+
+  /** Waiting ends with the caller's signal, and with the deadline of the socket's close. */
+  #patience(signal: AbortSignal | undefined): AbortSignal {
+    const { deadline } = this.#endpoint;
+    return signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
   }
 
   #hasRoom(bytes: number): boolean {
@@ -194,16 +207,6 @@ export class SendTurns {
     sent.then((receipt) => receipt.released, (error) => error instanceof RingletError ? error.released : undefined)
       .then(then);
   }
-}
-
-/** `promise`, unless `signal` is aborted first. */
-function unlessAborted(promise: Promise<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve).then(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 /** One receipt for several sends in a row. */

@@ -67,8 +67,8 @@ export abstract class Socket {
     if (!(lease instanceof Lease)) {
       throw new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
     }
-    const { batch } = endpoint.hub;
-    if (batch.full || this.turns.busy) return -1;
+    const { batch, recordWaiters } = endpoint.hub;
+    if (batch.full || this.turns.busy || recordWaiters.size > 0) return -1;
     const part = this.turns.range(lease, options);
     const id = endpoint.enqueueOne(part, name, batch, endpoint.asksZeroCopy(part.byteLength));
     return id < 0 ? -1 : id;

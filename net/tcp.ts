@@ -6,8 +6,9 @@
 import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
 import { C } from "../ffi/abi.ts";
 import { Endpoint, type EndpointInit } from "./endpoint.ts";
+import { RingletError } from "./errors.ts";
 import type { Flow } from "./flow.ts";
-import type { Lease } from "./lease.ts";
+import { Lease } from "./lease.ts";
 import { applySettings, configure, TCP_OPTIONS, type TcpSocketOptions, UNIX_OPTIONS } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
 import type { SendData, SendOptions } from "./send_turns.ts";
@@ -187,7 +188,11 @@ export class TcpConn extends Socket {
    * ```
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= readableOf(this, this.endpoint.hub.arena);
+    return this.#readable ??= readableOf(
+      this,
+      this.endpoint.hub.arena,
+      (signal) => this.endpoint.hub.engine.readable(this.endpoint, signal),
+    );
   }
 
   /**
@@ -271,6 +276,11 @@ export async function receiveInto(endpoint: Endpoint, lease: Lease, options: Wai
   checkOptions("options", options, ["signal"]);
   notAborted(options.signal);
   endpoint.requireOpen();
+  if (!(lease instanceof Lease)) {
+    throw new RingletError("ERR_INVALID_ARG", "Cannot receive: the bytes go into a Lease", {
+      advice: "take one with io.lease()",
+    });
+  }
   const { arena, engine } = endpoint.hub;
   arena.lend(lease);
   try {

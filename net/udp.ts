@@ -14,7 +14,8 @@ import { Destinations } from "./resolve.ts";
 import type { SendData, SendOptions } from "./send_turns.ts";
 import { checkSendOptions, Socket } from "./socket.ts";
 import { receiveInto, type WaitOptions } from "./tcp.ts";
-import { options as checkOptions, text } from "./validate.ts";
+import { notAborted, options as checkOptions, text } from "./validate.ts";
+import { unlessAborted } from "./waiters.ts";
 
 /** Options of a datagram. */
 export interface DatagramOptions extends SendOptions {
@@ -115,7 +116,9 @@ export class UdpSocket extends Socket {
       if (options.to === undefined) return this.sendTo(data, this.#connected(), options);
       const name = this.#destinations.now(options.to);
       if (name !== undefined) return this.sendTo(data, name, options);
-      return this.#destinations.later(options.to).then((name) => this.sendTo(data, name, options));
+      notAborted(options.signal);
+      return unlessAborted(this.#destinations.later(options.to), options.signal)
+        .then((name) => this.sendTo(data, name, options));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,5 +1,5 @@
 /**
- * A queue of promises that are served in order.
+ * A queue of promises that are served in order, and waiting that can be given up.
  *
  * @module
  */
@@ -66,4 +66,15 @@ export class Waiters<T, R> {
     waiter.stop();
     return waiter;
   }
+}
+
+/** `promise`, unless `signal` is aborted first. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).then(() => signal.removeEventListener("abort", onAbort));
+  });
 }

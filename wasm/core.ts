@@ -2,7 +2,7 @@ import { CoreError, faultError, type Noun } from "./errors.ts";
 import type { CoreExports } from "./exports.ts";
 import { type Handle, handleGeneration, handleSlot, makeHandle } from "./handle.ts";
 import { fixedMemory, instantiate, memoryBytes } from "./instance.ts";
-import { COUNTERS, EVENT, FAULT, REGION, SEND_FLAG, SOCKET, SOCKET_COUNTERS, SOCKET_KIND } from "./layout.ts";
+import { COUNTERS, EVENT, FAULT, REGION, SEND_FLAG, SOCKET_COUNTERS, SOCKET_KIND } from "./layout.ts";
 import { checkInteger, checkOptions, type CoreOptions } from "./options.ts";
 import { type Sequence, sequence } from "./sequence.ts";
 import type {
@@ -475,6 +475,7 @@ export class Core {
    */
   stats(): CoreStats {
     const { raw, u32, out, regions } = this;
+    raw.core_totals();
     const counters = readCounters(u32, regions.COUNTERS, COUNTERS);
     const inFlight = raw.in_flight();
     const inFlightBytes = u32[out] + u32[out + 1] * 2 ** 32;
@@ -508,10 +509,11 @@ export class Core {
    */
   socketStats(socket: Handle): SocketStats {
     const [slot, generation] = split(socket, "describe a socket", "socket");
-    check(this.raw.socket_state(slot, generation), "describe a socket", "socket");
-    const { u32, out, regions } = this;
+    const { raw, u32, out, regions } = this;
+    check(raw.socket_totals(slot, generation), "describe a socket", "socket");
+    raw.socket_state(slot, generation);
     return {
-      ...readCounters(u32, regions.SOCKETS + slot * SOCKET.BYTES + SOCKET.COUNTERS, SOCKET_COUNTERS),
+      ...readCounters(u32, regions.COUNTERS, SOCKET_COUNTERS),
       nextId: u32[out],
       idsOutstanding: u32[out + 2],
       queued: u32[out + 3],

@@ -62,6 +62,10 @@ export interface CoreExports {
   socket_set_next(slot: number, generation: number, id: number): number;
   /** OUT: next id, oldest id, ids outstanding, queued sends, in-flight bytes, suspect. */
   socket_state(slot: number, generation: number): number;
+  /** Writes the totals of a socket to the COUNTERS region. */
+  socket_totals(slot: number, generation: number): number;
+  /** Writes the totals of everything to the COUNTERS region. */
+  core_totals(): number;
   /** Whether a failed call may have taken an id that a completion will show. */
   suspect(slot: number, generation: number, on: number): number;
 

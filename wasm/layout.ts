@@ -72,8 +72,8 @@ export const SEND = {
   REFS: 16,
   FLAGS: 20,
   LENGTH: 24,
-  ACCEPTED: 28,
-  LENT: 32,
+  LEFT: 28,
+  COPIED: 32,
   LEASE_COUNT: 36,
   CONSUMED: 40,
   POSITION: 44,
@@ -102,25 +102,21 @@ export const SEND_STATE = {
 export const SEND_FLAG = {
   ZERO_COPY: 1,
   COPIED: 2,
-  NOT_COPIED: 4,
   FAILED: 8,
 } as const satisfies Record<string, number>;
 
-/** Byte offsets in a socket record. `COUNTERS` are u64 in the order of {@linkcode SOCKET_COUNTERS}. */
+/** Byte offsets in a socket record. `TALLY` is what the core counts, in its own form: see `socket_totals`. */
 export const SOCKET = {
   BYTES: 128,
   GENERATION: 0,
   FLAGS: 4,
   NEXT: 8,
   OLDEST: 12,
-  OUTSTANDING: 16,
+  FIRST: 16,
   HEAD: 20,
   TAIL: 24,
-  QUEUED: 28,
-  LIMIT: 32,
-  LINK: 36,
-  IN_FLIGHT: 40,
-  COUNTERS: 48,
+  LIMIT: 28,
+  TALLY: 32,
 } as const satisfies Record<string, number>;
 
 /** Kinds of sockets. */
@@ -136,7 +132,7 @@ export const BATCH = {
 /** Why `batch_fill` answered 0. */
 export const BATCH_REASON = { EMPTY: 0, WINDOW: 1, LIMIT: 2 } as const satisfies Record<string, number>;
 
-/** Totals in the COUNTERS region: u64 each, in this order. */
+/** Totals that `core_totals` leaves in the COUNTERS region: u64 each, in this order. */
 export const COUNTERS = [
   "lent",
   "released",
@@ -156,7 +152,7 @@ export const COUNTERS = [
   "maxInFlightBytes",
 ] as const satisfies readonly string[];
 
-/** Totals of one socket: u64 each, in this order, from `SOCKET.COUNTERS` on. */
+/** Totals that `socket_totals` leaves in the COUNTERS region: u64 each, in this order. */
 export const SOCKET_COUNTERS = [
   "sends",
   "accepted",

@@ -6,7 +6,7 @@ import process from "node:process";
 import { test } from "node:test";
 
 /** A test that hangs fails instead. Far longer than any test takes: nothing is measured with it. */
-export const HANG_MS = 20_000;
+export const HANG_MS = 60_000;
 
 /** Registers a test, or skips it loudly when `missing` says what it would need. */
 export function testIf(missing: string | undefined, name: string, body: () => void | Promise<void>): void {

@@ -1,6 +1,5 @@
 //! Batches in the form of Linux `sendmmsg`: what the head of a queue looks like to the kernel.
 
-use crate::ids::Tally;
 use crate::ledger::Ledger;
 use crate::queue::Withdrawn;
 use crate::send::{self, Mmsghdr, Msghdr};
@@ -39,7 +38,9 @@ pub struct Filled {
 impl<C: Counting> Ledger<'_, C> {
     /// Lays out up to `max` messages from the head of a socket's queue. Nothing is taken from it yet.
     pub fn batch_fill(&mut self, slot: u32, generation: u32, max: u32) -> Result<Filled, Fault> {
-        let &mut Socket { oldest, next, head, flags, limit, in_flight, .. } = self.socket(slot, generation)?;
+        let socket = self.socket(slot, generation)?;
+        let in_flight = socket.in_flight();
+        let &mut Socket { oldest, next, head, flags, limit, .. } = socket;
         if max == 0 {
             return Err(Fault::Range);
         }
@@ -54,7 +55,7 @@ impl<C: Counting> Ledger<'_, C> {
                 break;
             }
             filled.zero_copy = zero_copy;
-            let left = record.left() as u64;
+            let left = record.left as u64;
             if zero_copy {
                 if left != 0 || flags & socket::DATAGRAM != 0 {
                     if ids == 0 {
@@ -64,8 +65,9 @@ impl<C: Counting> Ledger<'_, C> {
                     ids -= 1;
                 }
                 let busy = in_flight + filled.bytes;
-                // With nothing in flight a send larger than the limit still goes, or it never would.
-                if busy != 0 && limit != u32::MAX && busy + left > limit as u64 {
+                // With nothing in flight a send larger than the limit still goes, or it never would. One that has begun goes
+                // on: what it has in flight comes back only when all of it has.
+                if busy != 0 && record.left == record.bytes && limit != u32::MAX && busy + left > limit as u64 {
                     filled.reason = Reason::Limit;
                     break;
                 }
@@ -96,25 +98,21 @@ impl<C: Counting> Ledger<'_, C> {
             return Err(Fault::Range);
         }
         self.filled = 0;
-        let mut tally = Tally::default();
-        let mut result = Ok(());
+        let mut accepted = 0;
         for i in 0..count {
             let (bytes, head) = (self.batch[i].len, self.sockets[slot].head);
             if head == 0 {
-                result = Err(Fault::Range);
-                break;
+                return Err(Fault::Range);
             }
             let zero_copy = self.sends[head - 1].flags & send::ZERO_COPY != 0;
-            result = match self.accept_head(slot, head - 1, bytes, zero_copy, &mut tally) {
-                // The kernel stops a batch at the first message it took only in part.
-                Ok((_, left)) if left != 0 && i + 1 != count => Err(Fault::Range),
-                Ok(_) => continue,
-                Err(fault) => Err(fault),
-            };
-            break;
+            let (_, left) = self.accept_head(slot, head - 1, bytes, zero_copy)?;
+            // The kernel stops a batch at the first message it took only in part.
+            if left != 0 && i + 1 != count {
+                return Err(Fault::Range);
+            }
+            accepted += bytes as u64;
         }
-        self.count_accepted(slot, &tally);
-        result.map(|()| (self.sockets[slot].queued, tally.bytes))
+        Ok((self.sockets[slot].queued(), accepted))
     }
 
     /// The send at the head of the queue goes as a copy from here on.

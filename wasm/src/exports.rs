@@ -2,13 +2,14 @@
 //!
 //! Nothing is decided here. Every function is called from one thread: an instance belongs to one.
 
+use crate::counters::Counters;
 use crate::layout::{Layout, Sizes};
 use crate::lease::Leases;
 use crate::ledger::{Ledger, Parts};
 use crate::queue::Withdrawn;
 use crate::{seq, table, Fault};
 use core::cmp::Ordering;
-use core::ptr::addr_of_mut;
+use core::ptr::{addr_of, addr_of_mut};
 use core::slice::from_raw_parts_mut;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -19,8 +20,11 @@ pub fn version() -> u32 {
 }
 
 static mut CORE: Option<Ledger<'static>> = None;
+/// The OUT region. At an address that is known when this is compiled, unlike the others: every call writes it.
+#[repr(align(4096))]
+struct Out([u32; crate::layout::OUT_WORDS as usize]);
+static mut OUT: Out = Out([0; crate::layout::OUT_WORDS as usize]);
 static mut LAYOUT: Layout = Layout {
-    out: 0,
     counters: 0,
     events: 0,
     leases: 0,
@@ -53,8 +57,8 @@ fn layout() -> &'static mut Layout {
 #[inline(always)]
 fn out<const N: usize>(words: [u32; N]) {
     const { assert!(N <= crate::layout::OUT_WORDS as usize) };
-    // SAFETY: the OUT region is 16 words that no table overlaps; `core()` trapped if there is none.
-    unsafe { *(layout().out as *mut [u32; N]) = words };
+    // SAFETY: as for `core`; the words are there.
+    unsafe { *addr_of_mut!(OUT.0).cast::<[u32; N]>() = words };
 }
 
 #[inline(always)]
@@ -111,7 +115,6 @@ extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets
             from_raw_parts_mut(found.leases as *mut _, leases as usize),
             from_raw_parts_mut(found.blocks as *mut _, sizes.blocks() as usize),
             &mut *(found.index as *mut _),
-            &mut *(found.counters as *mut _),
             arena,
             piece,
         );
@@ -140,7 +143,7 @@ extern "C" fn core_bases(core_lo: u32, core_hi: u32, arena_lo: u32, arena_hi: u3
 extern "C" fn region(i: u32) -> u32 {
     let layout = layout();
     match i {
-        0 => layout.out,
+        0 => addr_of!(OUT) as u32,
         1 => layout.counters,
         2 => layout.events,
         3 => layout.leases,
@@ -275,9 +278,9 @@ extern "C" fn socket_state(slot: u32, generation: u32) -> i32 {
         out([
             socket.next,
             socket.oldest,
-            socket.outstanding,
-            socket.queued,
-            saturate(socket.in_flight),
+            socket.outstanding(),
+            socket.queued(),
+            saturate(socket.in_flight()),
             (socket.flags & crate::socket::SUSPECT != 0) as u32,
         ]);
     }))
@@ -400,4 +403,25 @@ extern "C" fn batch_fail(socket: u32, generation: u32) -> i32 {
         out([send_generation, withdrawn.accepted, withdrawn.whole as u32]);
         send as i32
     }))
+}
+
+// Totals
+
+/// Writes to the COUNTERS region.
+fn out_counters<T>(counters: T) {
+    const { assert!(size_of::<T>() <= size_of::<Counters>()) };
+    // SAFETY: the region has room for `Counters`, is aligned to a page, and nothing else refers to it; `core()`
+    // trapped if there is none.
+    unsafe { *(layout().counters as *mut T) = counters };
+}
+
+#[no_mangle]
+extern "C" fn core_totals() -> i32 {
+    out_counters(core().counters());
+    0
+}
+
+#[no_mangle]
+extern "C" fn socket_totals(slot: u32, generation: u32) -> i32 {
+    done(core().socket(slot, generation).map(|socket| out_counters(socket.tally.counters())))
 }

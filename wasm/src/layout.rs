@@ -33,8 +33,6 @@ const ALIGN: u64 = 4096;
 /// Byte addresses of the regions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// Results beyond the first.
-    pub out: u32,
     /// Totals.
     pub counters: u32,
     /// The event ring.
@@ -91,7 +89,6 @@ impl Sizes {
         let sends = self.sends as u64;
         let sockets = self.sockets as u64;
         let layout = Layout {
-            out: region(OUT_WORDS as u64 * 4),
             counters: region(size_of::<Counters>() as u64),
             events: region(2 * sends * size_of::<Event>() as u64),
             leases: region(self.leases as u64 * size_of::<Lease>() as u64),
@@ -117,5 +114,4 @@ const _: () = {
     assert!(size_of::<Event>() == 16);
     assert!(size_of::<Socket>() == 128);
     assert!(size_of::<Counters>() == 128);
-    assert!(core::mem::offset_of!(Socket, counters) == 48);
 };

@@ -4,7 +4,6 @@
 //! not released. Handles carry a generation, which changes when the slot is freed.
 
 use crate::carve::{Block, Carve, Index};
-use crate::counters::Counters;
 use crate::table::{next_generation, Linked, Pool, Table};
 use crate::Fault;
 
@@ -37,52 +36,58 @@ impl Linked for Lease {
     }
 }
 
+/// What is counted of loans: a loan is a lease that some send (or a receive) has not released.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loans {
+    /// Begun.
+    pub begun: u64,
+    /// Ended.
+    pub ended: u64,
+    /// Most out at once.
+    pub most: u64,
+    /// Bytes out now.
+    pub bytes: u64,
+    /// Most bytes out at once.
+    pub most_bytes: u64,
+}
+
 /// All leases of an arena.
 #[derive(Debug)]
 pub struct Leases<'a> {
     /// The arena they are carved from.
     pub carve: Carve<'a>,
-    /// Totals.
-    pub counters: &'a mut Counters,
+    /// Loans so far.
+    pub loans: Loans,
+    /// Handles refused because their slot has moved on.
+    pub stale_handles: u64,
     slots: Table<'a, Lease>,
     pool: Pool,
     out: u32,
-    loans: u64,
-    loan_bytes: u64,
 }
 
 impl<'a> Leases<'a> {
     /// Leases of an arena of `arena` bytes in pieces of `piece`.
-    pub fn new(
-        slots: &'a mut [Lease],
-        blocks: &'a mut [Block],
-        index: &'a mut Index,
-        counters: &'a mut Counters,
-        arena: u32,
-        piece: u32,
-    ) -> Self {
+    pub fn new(slots: &'a mut [Lease], blocks: &'a mut [Block], index: &'a mut Index, arena: u32, piece: u32) -> Self {
         Leases {
             carve: Carve::new(blocks, index, arena, piece),
-            counters,
+            loans: Loans::default(),
+            stale_handles: 0,
             slots: Table(slots),
             pool: Pool::starting_at(0),
             out: 0,
-            loans: 0,
-            loan_bytes: 0,
         }
     }
 
     /// The record of a live lease.
     #[inline]
     pub fn get(&mut self, slot: u32, generation: u32) -> Result<&mut Lease, Fault> {
-        if slot < self.pool.high {
-            let lease = &self.slots[slot];
-            if lease.generation == generation && lease.block != 0 {
-                return Ok(&mut self.slots[slot]);
+        match self.slots.find(slot) {
+            Some(lease) if lease.generation == generation && lease.block != 0 => Ok(lease),
+            _ => {
+                self.stale_handles += 1;
+                Err(Fault::Stale)
             }
         }
-        self.counters.stale_handles += 1;
-        Err(Fault::Stale)
     }
 
     /// The record of a slot that is known to be live.
@@ -214,9 +219,8 @@ impl<'a> Leases<'a> {
         let lease = &mut self.slots[slot];
         lease.sends -= 1;
         if lease.sends == 0 {
-            self.loans -= 1;
-            self.loan_bytes -= lease.bytes as u64;
-            self.counters.released += 1;
+            self.loans.ended += 1;
+            self.loans.bytes -= lease.bytes as u64;
         }
         self.settle(slot)
     }
@@ -233,16 +237,11 @@ impl<'a> Leases<'a> {
         let lease = &mut self.slots[slot];
         lease.sends += 1;
         if lease.sends == 1 {
-            self.loans += 1;
-            self.loan_bytes += lease.bytes as u64;
-            let counters = &mut *self.counters;
-            counters.lent += 1;
-            if self.loans > counters.max_in_flight {
-                counters.max_in_flight = self.loans;
-            }
-            if self.loan_bytes > counters.max_in_flight_bytes {
-                counters.max_in_flight_bytes = self.loan_bytes;
-            }
+            let loans = &mut self.loans;
+            loans.begun += 1;
+            loans.most = loans.most.max(loans.begun - loans.ended);
+            loans.bytes += lease.bytes as u64;
+            loans.most_bytes = loans.most_bytes.max(loans.bytes);
         }
     }
 

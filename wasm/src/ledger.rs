@@ -4,10 +4,11 @@
 //! did not), wrapping at 2^32. A completion names an inclusive range of them that may wrap, may span several
 //! sends, and may come out of order.
 
+use crate::counters::{Counters, Tally};
 use crate::events::{self, Event, Events};
 use crate::lease::Leases;
 use crate::send::{Mmsghdr, Send};
-use crate::seq::{Counting, Kernel};
+use crate::seq::{self, Counting, Kernel};
 use crate::socket::{self, Socket};
 use crate::table::{next_generation, Pool, Table};
 use crate::Fault;
@@ -48,6 +49,8 @@ pub struct Ledger<'a, C = Kernel> {
     pub(crate) filled: u32,
     pub(crate) filled_socket: u32,
     pub(crate) window: u32,
+    /// What the sockets that were freed had counted.
+    retired: Tally,
     socket_pool: Pool,
     pub(crate) send_pool: Pool,
     pub(crate) sends_at: u32,
@@ -69,6 +72,7 @@ impl<'a, C: Counting> Ledger<'a, C> {
             filled: 0,
             filled_socket: 0,
             window: parts.window,
+            retired: Tally::default(),
             socket_pool: Pool::starting_at(0),
             send_pool: Pool::starting_at(0),
             sends_at: parts.sends_at,
@@ -87,14 +91,13 @@ impl<'a, C: Counting> Ledger<'a, C> {
     /// The record of a live socket.
     #[inline]
     pub fn socket(&mut self, slot: u32, generation: u32) -> Result<&mut Socket, Fault> {
-        if slot < self.socket_pool.high {
-            let record = &self.sockets[slot];
-            if record.generation == generation && record.flags & socket::LIVE != 0 {
-                return Ok(&mut self.sockets[slot]);
+        match self.sockets.find(slot) {
+            Some(record) if record.generation == generation && record.flags & socket::LIVE != 0 => Ok(record),
+            _ => {
+                self.leases.stale_handles += 1;
+                Err(Fault::Stale)
             }
         }
-        self.leases.counters.stale_handles += 1;
-        Err(Fault::Stale)
     }
 
     /// A new socket, whose first id is 0. Returns slot and generation.
@@ -113,11 +116,13 @@ impl<'a, C: Counting> Ledger<'a, C> {
     /// Forgets a socket that has nothing queued and nothing outstanding.
     pub fn socket_free(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
         let record = self.socket(slot, generation)?;
-        if record.queued != 0 || record.outstanding != 0 {
+        if record.queued() != 0 || record.outstanding() != 0 {
             return Err(Fault::Busy);
         }
         record.flags = 0;
         record.generation = next_generation(generation);
+        let tally = record.tally;
+        self.retired.add(&tally);
         self.socket_pool.give(&mut self.sockets, slot);
         Ok(())
     }
@@ -131,9 +136,10 @@ impl<'a, C: Counting> Ledger<'a, C> {
     /// Sets the next id of a socket that has nothing outstanding, as a kernel would have counted to it.
     pub fn socket_set_next(&mut self, slot: u32, generation: u32, id: u32) -> Result<(), Fault> {
         let record = self.socket(slot, generation)?;
-        if record.queued != 0 || record.outstanding != 0 {
+        if record.queued() != 0 || record.outstanding() != 0 {
             return Err(Fault::Busy);
         }
+        record.first = record.first.wrapping_add(seq::distance(record.next, id));
         record.next = id;
         record.oldest = id;
         Ok(())
@@ -144,6 +150,36 @@ impl<'a, C: Counting> Ledger<'a, C> {
         let record = self.socket(slot, generation)?;
         record.flags = record.flags & !socket::SUSPECT | if on { socket::SUSPECT } else { 0 };
         Ok(())
+    }
+
+    /// Totals of everything, the sockets that were freed included. Looks at every socket.
+    pub fn counters(&self) -> Counters {
+        let mut tally = self.retired;
+        for slot in 0..self.socket_pool.high {
+            if self.sockets[slot].flags & socket::LIVE != 0 {
+                tally.add(&self.sockets[slot].tally);
+            }
+        }
+        let sockets = tally.counters();
+        let loans = &self.leases.loans;
+        Counters {
+            lent: loans.begun,
+            released: loans.ended,
+            sends: sockets.sends,
+            accepted: sockets.accepted,
+            failed: tally.failed,
+            bytes_accepted: sockets.bytes_accepted,
+            bytes_zero_copy: sockets.bytes_zero_copy,
+            notifications: sockets.notifications,
+            ids_copied: sockets.ids_copied,
+            ids_not_copied: sockets.ids_not_copied,
+            ids_taken: sockets.ids_taken,
+            ids_duplicate: sockets.ids_duplicate,
+            ids_unknown: sockets.ids_unknown,
+            stale_handles: self.leases.stale_handles,
+            max_in_flight: loans.most,
+            max_in_flight_bytes: loans.most_bytes,
+        }
     }
 
     /// Consumes the `n` oldest events; the records of released sends become free.

@@ -19,7 +19,7 @@ pub mod seq;
 pub mod socket;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod store;
-pub mod table;
+mod table;
 
 /// Why an operation was refused. The numbers are what the exports return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

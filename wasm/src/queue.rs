@@ -20,14 +20,13 @@ impl<C: Counting> Ledger<'_, C> {
     /// The record of a send that is not free.
     #[inline]
     pub fn send(&mut self, slot: u32, generation: u32) -> Result<&mut Send, Fault> {
-        if slot < self.send_pool.high {
-            let record = &self.sends[slot];
-            if record.generation == generation && record.state != send::FREE {
-                return Ok(&mut self.sends[slot]);
+        match self.sends.find(slot) {
+            Some(record) if record.generation == generation && record.state != send::FREE => Ok(record),
+            _ => {
+                self.leases.stale_handles += 1;
+                Err(Fault::Stale)
             }
         }
-        self.leases.counters.stale_handles += 1;
-        Err(Fault::Stale)
     }
 
     /// The record of a slot that is known to be in use.
@@ -46,7 +45,9 @@ impl<C: Counting> Ledger<'_, C> {
     pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
         self.socket(socket, generation)?;
         check_flags(flags, name_bytes)?;
-        self.open(socket, generation, flags, name_bytes)
+        let slot = self.take_send()?;
+        self.open(slot, socket, generation, flags, name_bytes);
+        Ok(slot)
     }
 
     /// Adds `bytes` of a lease, from its byte `at` on.
@@ -80,6 +81,7 @@ impl<C: Counting> Ledger<'_, C> {
         }
         let (socket, socket_generation) = (record.socket, record.socket_generation);
         self.socket(socket, socket_generation)?;
+        self.sends[slot].state = send::QUEUED;
         self.enqueue(slot, socket);
         Ok(())
     }
@@ -102,9 +104,12 @@ impl<C: Counting> Ledger<'_, C> {
         self.socket(socket, socket_generation)?;
         check_flags(flags, name_bytes)?;
         let offset = self.check_part(lease, lease_generation, at, bytes)?;
-        let slot = self.open(socket, socket_generation, flags, name_bytes)?;
+        let slot = self.take_send()?;
         let consumed = self.leases.claim(lease);
-        self.sends[slot].push(lease, consumed, self.arena_base + offset as u64, bytes);
+        let base = self.arena_base + offset as u64;
+        let record = self.open(slot, socket, socket_generation, flags, name_bytes);
+        record.push(lease, consumed, base, bytes);
+        record.state = send::QUEUED;
         self.enqueue(slot, socket);
         Ok(slot)
     }
@@ -128,9 +133,9 @@ impl<C: Counting> Ledger<'_, C> {
 
     pub(crate) fn withdraw(&mut self, slot: u32) -> Withdrawn {
         self.dequeue(slot);
-        self.leases.counters.failed += 1;
         let record = &mut self.sends[slot];
-        let accepted = record.accepted;
+        self.sockets[record.socket].tally.failed += 1;
+        let accepted = record.accepted();
         if accepted == 0 && record.refs == 0 {
             self.undo(slot);
             return Withdrawn { accepted, whole: true };
@@ -154,19 +159,26 @@ impl<C: Counting> Ledger<'_, C> {
     }
 
     #[inline]
-    fn open(&mut self, socket: u32, socket_generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
-        let slot = self.send_pool.take(&mut self.sends).ok_or(Fault::NoSlot)?;
+    fn take_send(&mut self) -> Result<u32, Fault> {
+        self.send_pool.take(&mut self.sends).ok_or(Fault::NoSlot)
+    }
+
+    /// Makes an open send without leases of a free record.
+    #[inline]
+    fn open(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32, name_bytes: u32) -> &mut Send {
         let at = self.core_base + self.sends_at as u64 + slot as u64 * size_of::<Send>() as u64;
         let record = &mut self.sends[slot];
-        record.generation = if record.generation == 0 { 1 } else { record.generation };
+        if record.generation == 0 {
+            record.generation = 1;
+        }
         record.state = send::OPEN;
         record.socket = socket;
         record.socket_generation = socket_generation;
         record.refs = 0;
         record.flags = flags;
         record.bytes = 0;
-        record.accepted = 0;
-        record.lent = 0;
+        record.left = 0;
+        record.copied = 0;
         record.lease_count = 0;
         record.consumed = 0;
         record.position = 0;
@@ -176,24 +188,22 @@ impl<C: Counting> Ledger<'_, C> {
         message.name_len = name_bytes;
         message.iov = at + send::offsets::IOVECS as u64;
         message.iov_len = 0;
-        Ok(slot)
+        record
     }
 
+    /// Appends a send whose state says so already to its socket's queue.
     #[inline]
     fn enqueue(&mut self, slot: u32, socket_slot: u32) {
         let socket = &mut self.sockets[socket_slot];
         let tail = socket.tail;
         socket.tail = slot + 1;
-        socket.queued += 1;
-        socket.counters.sends += 1;
-        self.leases.counters.sends += 1;
+        socket.tally.queued += 1;
         if tail == 0 {
             socket.head = slot + 1;
         } else {
             self.sends[tail - 1].link = slot + 1;
         }
         let record = &mut self.sends[slot];
-        record.state = send::QUEUED;
         record.back = tail;
         record.link = 0;
     }
@@ -204,7 +214,7 @@ impl<C: Counting> Ledger<'_, C> {
         self.filled = 0;
         let Send { socket, link, back, .. } = self.sends[slot];
         let socket = &mut self.sockets[socket];
-        socket.queued -= 1;
+        socket.tally.left += 1;
         if link == 0 {
             socket.tail = back;
         } else {
@@ -231,16 +241,15 @@ impl<C: Counting> Ledger<'_, C> {
     pub(crate) fn release(&mut self, slot: u32) {
         let record = &mut self.sends[slot];
         record.state = send::RELEASED;
-        let generation = record.generation;
         let value = (record.flags & send::COPIED != 0) as u32;
-        let lent = record.lent;
+        let event = Event { kind: events::RELEASED, send: slot, generation: record.generation, value };
         let count = record.lease_count;
-        self.sockets[record.socket].in_flight -= lent as u64;
+        self.sockets[record.socket].tally.bytes_released += record.lent() as u64;
         for i in 0..count {
             let (lease, _) = self.sends[slot].lease(i);
             self.leases.end_loan(lease);
         }
-        self.events.push(Event { kind: events::RELEASED, send: slot, generation, value });
+        self.events.push(event);
     }
 
     #[inline]

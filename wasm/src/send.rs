@@ -24,8 +24,6 @@ pub const RELEASED: u32 = 4;
 pub const ZERO_COPY: u32 = 1;
 /// `flags`: some part was copied.
 pub const COPIED: u32 = 2;
-/// `flags`: some part was not copied.
-pub const NOT_COPIED: u32 = 4;
 /// `flags`: failed or cancelled after a part was accepted.
 pub const FAILED: u32 = 8;
 
@@ -89,14 +87,14 @@ pub struct Send {
     pub socket_generation: u32,
     /// Ids outstanding.
     pub refs: u32,
-    /// `ZERO_COPY`, `COPIED`, `NOT_COPIED`, `FAILED`.
+    /// `ZERO_COPY`, `COPIED`, `FAILED`.
     pub flags: u32,
     /// Bytes in all.
     pub bytes: u32,
-    /// Bytes accepted.
-    pub accepted: u32,
-    /// Bytes accepted as zero-copy, which count against the socket's limit until release.
-    pub lent: u32,
+    /// Bytes not accepted yet.
+    pub left: u32,
+    /// Bytes accepted as copies.
+    pub copied: u32,
     /// How many leases it gathers.
     pub lease_count: u32,
     /// Bit i: the implicit hold of lease i was consumed.
@@ -127,10 +125,16 @@ impl Linked for Send {
 }
 
 impl Send {
-    /// Bytes not accepted yet.
+    /// Bytes accepted.
     #[inline]
-    pub fn left(&self) -> u32 {
-        self.bytes - self.accepted
+    pub fn accepted(&self) -> u32 {
+        self.bytes - self.left
+    }
+
+    /// Bytes accepted as loans, which count against the socket's limit until release.
+    #[inline]
+    pub fn lent(&self) -> u32 {
+        self.accepted() - self.copied
     }
 
     /// Appends an iovec.
@@ -144,6 +148,7 @@ impl Send {
             self.lease_count += 1;
             self.message.iov_len += 1;
             self.bytes += bytes;
+            self.left += bytes;
         }
     }
 
@@ -156,24 +161,26 @@ impl Send {
         }
     }
 
-    /// Moves the iovecs past `bytes` more accepted ones.
+    /// Moves the iovecs past `bytes`, which are fewer than they have.
     #[inline]
     pub fn advance(&mut self, bytes: u32) {
-        self.accepted += bytes;
-        if self.accepted == self.bytes {
-            return;
-        }
         let mut left = bytes as u64;
-        while let Some(iovec) = self.iovecs.get_mut(self.position as usize) {
+        let first = self.position;
+        let mut position = first;
+        while let Some(iovec) = self.iovecs.get_mut(position as usize) {
             if left < iovec.len {
                 iovec.base += left;
                 iovec.len -= left;
-                return;
+                break;
             }
             left -= iovec.len;
-            self.position += 1;
-            self.message.iov += size_of::<Iovec>() as u64;
-            self.message.iov_len -= 1;
+            position += 1;
+        }
+        if position != first {
+            let moved = (position - first) as u64;
+            self.position = position;
+            self.message.iov += moved * size_of::<Iovec>() as u64;
+            self.message.iov_len -= moved;
         }
     }
 }

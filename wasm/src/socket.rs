@@ -1,6 +1,7 @@
 //! Sockets, as far as the ledger needs them: a queue of sends, and a window of ids that the kernel counts.
 
-use crate::counters::SocketCounters;
+use crate::counters::Tally;
+use crate::seq;
 use crate::table::Linked;
 
 /// `flags`: the slot is in use.
@@ -13,7 +14,7 @@ pub const SUSPECT: u32 = 4;
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
 
-/// One socket. The offset of `counters` is part of the interface.
+/// One socket.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Socket {
@@ -25,28 +26,44 @@ pub struct Socket {
     pub next: u32,
     /// The oldest id that is not resolved; equal to `next` when none is outstanding.
     pub oldest: u32,
-    /// Ids outstanding.
-    pub outstanding: u32,
-    /// First send of the queue, plus one.
+    /// What `next` was when no id had been given: `next - first` ids were.
+    pub first: u32,
+    /// First send of the queue, plus one; free: the free list.
     pub head: u32,
     /// Last send of the queue, plus one.
     pub tail: u32,
-    /// Sends in the queue.
-    pub queued: u32,
     /// Bytes that zero-copy sends may have in flight; `u32::MAX` for no bound.
     pub limit: u32,
-    /// The free list.
-    pub link: u32,
+    /// What it counts.
+    pub tally: Tally,
+}
+
+impl Socket {
+    /// Ids outstanding: those given and not resolved.
+    #[inline]
+    pub fn outstanding(&self) -> u32 {
+        let resolved = (self.tally.ids_copied + self.tally.ids_not_copied) as u32;
+        seq::distance(self.first, self.next).wrapping_sub(resolved)
+    }
+
+    /// Sends in the queue.
+    #[inline]
+    pub fn queued(&self) -> u32 {
+        (self.tally.queued - self.tally.left) as u32
+    }
+
     /// Bytes that zero-copy sends have in flight.
-    pub in_flight: u64,
-    /// Totals.
-    pub counters: SocketCounters,
+    #[inline]
+    pub fn in_flight(&self) -> u64 {
+        self.tally.bytes_lent - self.tally.bytes_released
+    }
 }
 
 impl Linked for Socket {
+    /// A free socket has no queue.
     #[inline]
     fn link(&mut self) -> &mut u32 {
-        &mut self.link
+        &mut self.head
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::batch::MESSAGES;
 use crate::carve::{Block, Index};
-use crate::counters::Counters;
 use crate::events::Event;
 use crate::layout::Sizes;
 use crate::lease::{Lease, Leases};
@@ -15,7 +14,6 @@ use crate::socket::Socket;
 #[derive(Debug)]
 pub struct Store {
     sizes: Sizes,
-    counters: Counters,
     leases: Vec<Lease>,
     blocks: Vec<Block>,
     index: Box<Index>,
@@ -35,7 +33,6 @@ impl Store {
         assert!(sizes.valid(), "{sizes:?}");
         Store {
             sizes,
-            counters: Counters::default(),
             leases: vec![Lease::default(); sizes.leases as usize],
             blocks: vec![Block::default(); sizes.blocks() as usize],
             index: Box::new(Index::EMPTY),
@@ -50,14 +47,7 @@ impl Store {
     /// A ledger over them. To be called once.
     pub fn ledger<C: Counting>(&mut self, piece: u32) -> Ledger<'_, C> {
         Ledger::new(Parts {
-            leases: Leases::new(
-                &mut self.leases,
-                &mut self.blocks,
-                &mut self.index,
-                &mut self.counters,
-                self.sizes.arena,
-                piece,
-            ),
+            leases: Leases::new(&mut self.leases, &mut self.blocks, &mut self.index, self.sizes.arena, piece),
             sockets: &mut self.sockets,
             sends: &mut self.sends,
             events: &mut self.events,

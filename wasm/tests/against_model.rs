@@ -124,9 +124,25 @@ fn no_limit_is_no_limit() {
         assert_eq!(ledger.batch_fill(socket, generation, 1).map(|filled| filled.messages), Ok(1));
         ledger.accept(send, 1, arena, true).expect("room in the window");
     }
-    assert_eq!(ledger.socket(socket, generation).expect("a socket").in_flight, 3 * arena as u64);
+    assert_eq!(ledger.socket(socket, generation).expect("a socket").in_flight(), 3 * arena as u64);
     ledger.socket_limit(socket, generation, u32::MAX - 1).expect("a socket");
     ledger.send_one(socket, generation, 1, 0, 0, 1, 0, 1).expect("a send");
     let filled = ledger.batch_fill(socket, generation, 1).expect("a socket");
     assert_eq!((filled.messages, filled.reason), (0, ringlet_core::batch::Reason::Limit));
+}
+
+/// What a send has in flight comes back only when all of it was accepted, so the limit must not hold back its own rest.
+#[test]
+fn a_send_that_has_begun_passes_the_limit() {
+    let sizes = Sizes { arena: 65_536, leases: 2, sends: 4, sockets: 1, window: 4 };
+    let mut store = Store::new(sizes);
+    let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
+    let (socket, generation) = ledger.socket_new(0, 100).expect("a socket");
+    for _ in 0..2 {
+        let lease = ledger.leases.take(1000, 64).expect("room");
+        ledger.send_one(socket, generation, 1, 0, lease, 1, 0, 1000).expect("a send");
+    }
+    ledger.accept(0, 1, 600, true).expect("room in the window");
+    let filled = ledger.batch_fill(socket, generation, 8).expect("a socket");
+    assert_eq!((filled.messages, filled.bytes), (1, 400));
 }

@@ -244,7 +244,7 @@ fn converse<C: Counting>(first_id: u32, steps: &[Step], strict: bool) -> Result<
         }
     }
     let (loans, _) = kernel.core.leases.in_flight();
-    let counters = *kernel.core.leases.counters;
+    let counters = kernel.core.counters();
     assert_eq!(counters.lent, counters.released + loans as u64, "even a core that loses buffers counts them");
     if loans != 0 {
         return Err(format!("lost {loans} buffers of {}", counters.lent));

@@ -71,8 +71,8 @@ fn records() {
             ("REFS", offset_of!(Send, refs)),
             ("FLAGS", offset_of!(Send, flags)),
             ("LENGTH", offset_of!(Send, bytes)),
-            ("ACCEPTED", offset_of!(Send, accepted)),
-            ("LENT", offset_of!(Send, lent)),
+            ("LEFT", offset_of!(Send, left)),
+            ("COPIED", offset_of!(Send, copied)),
             ("LEASE_COUNT", offset_of!(Send, lease_count)),
             ("CONSUMED", offset_of!(Send, consumed)),
             ("POSITION", offset_of!(Send, position)),
@@ -96,14 +96,11 @@ fn records() {
             ("FLAGS", offset_of!(Socket, flags)),
             ("NEXT", offset_of!(Socket, next)),
             ("OLDEST", offset_of!(Socket, oldest)),
-            ("OUTSTANDING", offset_of!(Socket, outstanding)),
+            ("FIRST", offset_of!(Socket, first)),
             ("HEAD", offset_of!(Socket, head)),
             ("TAIL", offset_of!(Socket, tail)),
-            ("QUEUED", offset_of!(Socket, queued)),
             ("LIMIT", offset_of!(Socket, limit)),
-            ("LINK", offset_of!(Socket, link)),
-            ("IN_FLIGHT", offset_of!(Socket, in_flight)),
-            ("COUNTERS", offset_of!(Socket, counters)),
+            ("TALLY", offset_of!(Socket, tally)),
         ],
     );
     assert_table(
@@ -123,8 +120,8 @@ fn numbers() {
     for (name, state) in ["FREE", "OPEN", "QUEUED", "ACCEPTED", "RELEASED"].iter().zip(states) {
         assert_eq!(number("SEND_STATE", name), state as i64, "{name}");
     }
-    let flags = [send::ZERO_COPY, send::COPIED, send::NOT_COPIED, send::FAILED];
-    for (name, flag) in ["ZERO_COPY", "COPIED", "NOT_COPIED", "FAILED"].iter().zip(flags) {
+    let flags = [send::ZERO_COPY, send::COPIED, send::FAILED];
+    for (name, flag) in ["ZERO_COPY", "COPIED", "FAILED"].iter().zip(flags) {
         assert_eq!(number("SEND_FLAG", name), flag as i64, "{name}");
     }
     let reasons = [Reason::Empty, Reason::Window, Reason::Limit];

@@ -119,7 +119,7 @@ impl World<'_> {
                 }
                 room -= takes_id as usize;
                 let busy = socket.in_flight + bytes;
-                if busy > 0 && socket.limit != u32::MAX && busy + left > socket.limit as u64 {
+                if busy > 0 && send.accepted == 0 && socket.limit != u32::MAX && busy + left > socket.limit as u64 {
                     reason = Reason::Limit;
                     break;
                 }

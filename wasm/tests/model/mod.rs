@@ -174,7 +174,7 @@ impl<'a> World<'a> {
     /// Everything that can be counted: cheap enough for after every step of a short run.
     pub fn check(&self) {
         let (loans, bytes) = self.real.leases.in_flight();
-        let counters = *self.real.leases.counters;
+        let counters = self.real.counters();
         assert_eq!(counters, self.counters, "totals");
         assert_eq!(counters.lent, counters.released + loans as u64, "lent == released + in flight");
         assert_eq!((loans as u64, bytes), (self.loans, self.loan_bytes), "loans");
@@ -205,12 +205,12 @@ impl<'a> World<'a> {
             let Some(model) = self.sockets[slot as usize].live.clone() else { continue };
             let real = *self.real.socket(slot, model.generation).expect("a live socket");
             let outstanding = model.ids.iter().filter(|(_, owner)| *owner != Owner::Resolved).count();
-            assert_eq!(real.outstanding as usize, outstanding, "ids outstanding");
+            assert_eq!(real.outstanding() as usize, outstanding, "ids outstanding");
             assert_eq!(real.next, model.next, "next id");
             assert_eq!(real.oldest, model.ids.front().map_or(model.next, |entry| entry.0), "oldest id");
-            assert_eq!(real.queued as usize, model.queue.len(), "queue");
-            assert_eq!(real.in_flight, model.in_flight, "bytes in flight");
-            assert_eq!(real.counters, model.counters, "totals of a socket");
+            assert_eq!(real.queued() as usize, model.queue.len(), "queue");
+            assert_eq!(real.in_flight(), model.in_flight, "bytes in flight");
+            assert_eq!(real.tally.counters(), model.counters, "totals of a socket");
         }
     }
 

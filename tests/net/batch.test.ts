@@ -1,0 +1,189 @@
+/**
+ * trySend, flush and reap: the same sends without promises.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { fillPattern, mismatch, receive } from "../support/bytes.ts";
+import type { Io, SendEvent } from "../../mod.ts";
+import { eachEngine } from "../support/engines.ts";
+import { fails } from "../support/failures.ts";
+import { assertLedger } from "../support/ledger.ts";
+import { connectedPair, tightPair } from "../support/pairs.ts";
+import { turns } from "../support/turns.ts";
+
+const hostname = "127.0.0.1";
+type Events = Map<number, [SendEvent, number][]>;
+
+/** Reaps until `done`, a list of events for each send. */
+async function reapUntil(io: Io, events: Events, done: () => boolean): Promise<void> {
+  while (!done()) {
+    io.flush();
+    io.reap((id, event, value) => {
+      const list = events.get(id) ?? [];
+      list.push([event, value]);
+      events.set(id, list);
+    });
+    assertLedger(io);
+    await turns(1);
+  }
+}
+
+function ended(events: Events): number {
+  let count = 0;
+  for (const list of events.values()) if (["released", "refused"].includes(list.at(-1)![0])) count += 1;
+  return count;
+}
+
+eachEngine("each datagram is accepted and then released, exactly once", async (io) => {
+  const [from, to] = [await io.bindUdp({ hostname }), await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 })];
+  const events: Events = new Map();
+  const ids: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    const lease = io.tryLease(11_000)!;
+    lease.bytes[0] = i;
+    ids.push(from.trySend(lease, { to: to.localAddr, byteLength: 11_000 - i }));
+    assertEquals(lease.state, "lent");
+  }
+  assertEquals(new Set(ids).size, 100, "every send has a number of its own");
+  assertEquals(from.stats().queued, 100, "nothing goes out before flush");
+  assertEquals([io.flush(), io.flush()], [1, 0], "sockets that had something");
+  await reapUntil(io, events, () => ended(events) === 100);
+  for (const [i, id] of ids.entries()) {
+    const [accepted, released, ...more] = events.get(id)!;
+    assertEquals([accepted, released[0], more.length], [["accepted", 11_000 - i], "released", 0]);
+    assert(released[1] === 0 || released[1] === 1);
+  }
+  using into = await io.lease(11_000);
+  for (let i = 0; i < 100; i++) {
+    assertEquals([(await to.recv(into)).bytes, into.bytes[0]], [11_000 - i, i]);
+  }
+  assertEquals(io.reap(() => {}), 0);
+});
+
+eachEngine("streams: partial sends end as one, in order with send()", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const events: Events = new Map();
+  const first = io.tryLease(600_000)!;
+  fillPattern(first.bytes);
+  const id = conn.trySend(first);
+  const second = io.tryLease(100_000)!;
+  fillPattern(second.bytes, 600_000);
+  const sent = conn.send(second);
+  const reading = receive(io, peer, 700_000);
+  await reapUntil(io, events, () => ended(events) === 1);
+  assertEquals(events.get(id)!.map(([event]) => event), ["accepted", "released"]);
+  assertEquals(events.get(id)![0][1], 600_000);
+  assertEquals(mismatch(await reading), -1);
+  await (await sent).released;
+});
+
+eachEngine("-1 when every record is in use, and the lease stays the program's", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const events: Events = new Map();
+  const leases = Array.from({ length: 5 }, () => io.tryLease(1000)!);
+  const ids = leases.map((lease) => conn.trySend(lease));
+  assertEquals(ids.map((id) => id >= 0), [true, true, true, true, false]);
+  assertEquals(leases.map(({ state }) => state), ["lent", "lent", "lent", "lent", "leased"]);
+  await reapUntil(io, events, () => ended(events) === 4);
+  assert(conn.trySend(leases[4]) >= 0);
+  await reapUntil(io, events, () => ended(events) === 5);
+  assertEquals((await receive(io, peer, 5000)).length, 5000);
+}, { maxSends: 4 });
+
+eachEngine("events that nobody reaps stop further sends instead of piling up", async (io) => {
+  const [from, to] = [await io.bindUdp({ hostname }), await io.bindUdp({ hostname })];
+  using lease = io.tryLease(100)!.retain();
+  let sent = 0;
+  for (let i = 0; i < 1000; i++) {
+    if (from.trySend(lease, { to: to.localAddr }) < 0) continue;
+    sent += 1;
+    io.flush();
+    if (i % 10 === 0) await turns(1);
+  }
+  assert(sent < 100, `${sent} sends without a reap`);
+  let released = 0;
+  while (released < sent) {
+    io.reap((_id, event) => event === "released" && released++);
+    await turns(1);
+  }
+  assert(from.trySend(lease, { to: to.localAddr }) >= 0, "and then it goes on");
+  io.flush();
+}, { maxSends: 16 });
+
+eachEngine("refused: the errno, and the lease is the program's again", async (io) => {
+  const udp = await io.bindUdp({ hostname });
+  const events: Events = new Map();
+  const lease = io.tryLease(100)!;
+  const id = udp.trySend(lease, { to: { hostname: "127.255.255.255", port: 9 } });
+  await reapUntil(io, events, () => ended(events) === 1);
+  assertEquals(events.get(id), [["refused", 13]], "EACCES");
+  assertEquals(lease.state, "leased");
+  lease.release();
+  await fails("ERR_INVALID_ARG", () => udp.trySend(lease, { to: { hostname: "localhost", port: 9 } }), {
+    says: "send()",
+  });
+});
+
+eachEngine("failed: a part had been accepted, and then released", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const events: Events = new Map();
+  const [partly, untouched] = [io.tryLease(1_000_000)!, io.tryLease(1000)!];
+  const [first, second] = [conn.trySend(partly), conn.trySend(untouched)];
+  io.flush();
+  assert(conn.stats().bytesAccepted > 0);
+  await peer.abort();
+  await reapUntil(io, events, () => ended(events) === 2);
+  assertEquals(events.get(first)!.map(([event]) => event), ["failed", "released"]);
+  assertEquals(events.get(second)!.map(([event]) => event), ["refused"]);
+  assert([32, 104].includes(events.get(first)![0][1]), "EPIPE or ECONNRESET");
+  assertEquals([partly.state, untouched.state], ["free", "leased"]);
+  untouched.release();
+});
+
+eachEngine("closing ends batch sends, too", async (io) => {
+  const { conn } = await tightPair(io);
+  const events: Events = new Map();
+  for (let i = 0; i < 4; i++) conn.trySend(io.tryLease(500_000)!);
+  io.flush();
+  await conn.close({ deadlineMs: 10 });
+  await reapUntil(io, events, () => ended(events) === 4);
+  for (const list of events.values()) {
+    assert(
+      [["accepted", "released"], ["failed", "released"], ["refused"]].some((possible) =>
+        possible.join() === list.map(([event]) => event).join()
+      ),
+      JSON.stringify(list),
+    );
+  }
+});
+
+eachEngine("the handler may send again", async (io) => {
+  const { conn, peer } = await connectedPair(io);
+  using lease = io.tryLease(20_000)!.retain();
+  fillPattern(lease.bytes);
+  let sent = 1;
+  let released = 0;
+  const reading = receive(io, peer, 50 * 20_000);
+  conn.trySend(lease);
+  while (released < 50) {
+    io.flush();
+    io.reap((_id, event) => {
+      if (event !== "released") return;
+      released += 1;
+      if (sent < 50 && conn.trySend(lease) >= 0) sent += 1;
+    });
+    await turns(1);
+  }
+  const bytes = await reading;
+  for (let i = 0; i < 50; i++) assertEquals(mismatch(bytes.subarray(i * 20_000, (i + 1) * 20_000)), -1);
+});
+
+eachEngine("a record that a refused send leaves goes to the send that waits for it", async (io) => {
+  const udp = await io.bindUdp({ hostname });
+  const refused = fails("EACCES", () => udp.send(new Uint8Array(1), { to: { hostname: "127.255.255.255", port: 9 } }));
+  const waiting = udp.send(new Uint8Array(1), { to: udp.localAddr });
+  const lease = io.tryLease(1)!;
+  assertEquals(udp.trySend(lease, { to: udp.localAddr }), -1, "and nobody overtakes it");
+  lease.release();
+  await refused;
+  await (await waiting).released;
+}, { maxSends: 1 });
