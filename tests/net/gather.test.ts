@@ -6,13 +6,21 @@ import { assertEquals } from "@std/assert";
 import type { Lease } from "../../mod.ts";
 import { fillPattern, mismatch, receive } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
-import { tightPair } from "../support/pairs.ts";
+import { connectedPair, tightPair } from "../support/pairs.ts";
 
 const SENDS = 1500;
 
-for (const zeroCopy of ["never", "always"] as const) {
-  eachEngine(`queued sends arrive whole and in order, zeroCopy "${zeroCopy}"`, async (io) => {
-    const { conn, peer } = await tightPair(io);
+const CASES = {
+  "copies through small buffers": { options: { zeroCopy: "never" }, pair: tightPair },
+  "copies between zero-copy sends": {
+    options: { zeroCopy: "always", zeroCopyThresholdBytes: 1000 },
+    pair: connectedPair,
+  },
+} as const;
+
+for (const [name, { options, pair }] of Object.entries(CASES)) {
+  eachEngine(`queued sends arrive whole and in order: ${name}`, async (io) => {
+    const { conn, peer } = await pair(io);
     const sizes = Array.from({ length: SENDS }, (_, i) => 1 + (i * 7919) % 1500);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const content = fillPattern(new Uint8Array(total));
@@ -31,5 +39,5 @@ for (const zeroCopy of ["never", "always"] as const) {
     assertEquals([received.length, mismatch(received)], [total, -1]);
     assertEquals(receipts.map(({ bytes }) => bytes), sizes);
     await Promise.all(receipts.map(({ released }) => released));
-  }, { zeroCopy });
+  }, options);
 }
