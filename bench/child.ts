@@ -10,13 +10,20 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Contender, Round } from "./measure.ts";
 
-/** What a contender sends, and where to. */
+/** What a contender does in a round. */
 export interface Cell {
   readonly name: string;
-  readonly payloadBytes: number;
+  /** How many payloads take turns. */
   readonly payloads: number;
   /** Payloads are written before the time is taken, or within it. */
   readonly writing: "before" | "within";
+}
+
+/** What a contender has, all its life. */
+export interface Job {
+  readonly to: Destination;
+  readonly payloadBytes: number;
+  readonly payloads: number;
 }
 
 /** Where the payloads go. */
@@ -33,12 +40,12 @@ function path(name: string): string {
 }
 
 /** A module of this folder, on Deno. */
-export function deno(module: string, ...args: string[]): Command {
-  return [Deno.execPath(), "run", "--allow-all", "--unstable-net", path(module), ...args];
+export function deno(module: string, args: readonly string[], flags: readonly string[] = []): Command {
+  return [Deno.execPath(), "run", "--allow-all", "--unstable-net", ...flags, path(module), ...args];
 }
 
 /** A module of this folder, on Node. */
-export function node(module: string, ...args: string[]): Command {
+export function node(module: string, args: readonly string[]): Command {
   return ["node", path(module), ...args];
 }
 
@@ -83,14 +90,15 @@ export class Lines {
   }
 }
 
-/** Starts a contender. */
-export function contender(command: Command, cell: Cell, to: Destination, roundBytes: number): Contender {
-  const { payloadBytes, payloads, writing } = cell;
-  const job = [to.hostname, to.port, payloadBytes, payloads].map(String);
-  const process = new Lines([...command, ...job]);
+/** Starts a contender; `command` takes the job as arguments. */
+export function contender(
+  command: Command,
+  { to, payloadBytes, payloads }: Job,
+): Contender<Cell & { roundBytes: number }> {
+  const process = new Lines([...command, to.hostname, `${to.port}`, `${payloadBytes}`, `${payloads}`]);
   return {
-    async round(): Promise<Round> {
-      process.child.stdin!.write(`${writing} ${roundBytes}\n`);
+    async round({ writing, payloads, roundBytes }): Promise<Round> {
+      process.child.stdin!.write(`${writing} ${payloads} ${roundBytes}\n`);
       const [bytes, seconds, cpuSeconds] = (await process.next()).split(" ").map(Number);
       return { bytes, seconds, cpuSeconds };
     },

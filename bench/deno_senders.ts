@@ -29,7 +29,9 @@ class Leases {
 
   /** New leases in the place of those that were sent. */
   async renew(from: number, count: number): Promise<void> {
-    for (let i = from; i < from + count; i++) this.#ring[i] = this.#io.tryLease(this.#bytes) ?? await this.#io.lease(this.#bytes);
+    for (let i = from; i < from + count; i++) {
+      this.#ring[i] = this.#io.tryLease(this.#bytes) ?? await this.#io.lease(this.#bytes);
+    }
   }
 
   close(): void {
@@ -53,7 +55,9 @@ function batches(io: Io, socket: { trySend(lease: Lease): number }, leases: Leas
     for (let at = from; at < from + count; at += BATCH) {
       released = 0;
       for (let i = at; i < at + BATCH; i++) socket.trySend(leases.at(i));
-      for (io.flush(), io.reap(onEvent); released < BATCH; io.reap(onEvent)) await new Promise((turn) => setImmediate(turn));
+      for (io.flush(), io.reap(onEvent); released < BATCH; io.reap(onEvent)) {
+        await new Promise((turn) => setImmediate(turn));
+      }
       await leases.renew(at, BATCH);
     }
   };

@@ -17,8 +17,8 @@ import { type BenchOptions, FULL, QUICK } from "./options.ts";
 import { tcp } from "./tcp.ts";
 import { udp } from "./udp.ts";
 
-/** Parts in the order they run: memory first, in a process that has done nothing else. */
-const PARTS: Record<string, (options: BenchOptions) => Promise<Row[]>> = { memory, core, udp, tcp };
+/** The parts, in the order they run. */
+const PARTS: Record<string, (options: BenchOptions) => Promise<Row[]>> = { core, udp, tcp, memory };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -38,7 +38,7 @@ process.exitCode = values.namespace === undefined ? await enter() : await run(va
 
 /** Goes on in a namespace of its own, if it can have one. */
 async function enter(): Promise<number> {
-  const result = await runInNamespace([...deno("main.ts", ...process.argv.slice(2), "--namespace=own")]);
+  const result = await runInNamespace(deno("main.ts", [...process.argv.slice(2), "--namespace=own"]));
   if (typeof result === "number") return result;
   console.error(`SKIP UDP: no network namespace (${result.message})`);
   return await run(false);
@@ -52,13 +52,13 @@ async function run(own: boolean): Promise<number> {
     for (const [name, part] of Object.entries(PARTS)) {
       if (positionals.length > 0 && !positionals.includes(name)) continue;
       const more = await part(options);
-      if (!values.json) for (const line of table(more)) console.log(line);
+      if (!values.json) { for (const line of table(more)) console.log(line); }
       rows.push(...more);
     }
   } finally {
     await rm(folder, { recursive: true });
   }
-  if (values.json) for (const row of rows) console.log(JSON.stringify(row));
+  if (values.json) { for (const row of rows) console.log(JSON.stringify(row)); }
   const targets = rows.filter(({ met }) => met !== undefined);
   const missed = targets.filter(({ met }) => !met);
   if (!values.json) console.log(`${targets.length - missed.length} of ${targets.length} targets met`);
@@ -75,7 +75,10 @@ function* table(rows: readonly Row[]): Generator<string> {
     low === undefined || high === undefined ? "" : `${number(low)}..${number(high)}`,
     target === undefined ? "" : `${met ? "met" : "MISSED"}: ${bound} ${target}x`,
   ]);
-  const widths = cells.reduce((widest, line) => widest.map((width, i) => Math.max(width, line[i].length)), Array(7).fill(0));
+  const widths = cells.reduce(
+    (widest, line) => widest.map((width, i) => Math.max(width, line[i].length)),
+    Array(7).fill(0),
+  );
   for (const line of cells) yield line.map((text, i) => text.padEnd(widths[i])).join("  ").trimEnd();
 }
 

@@ -13,10 +13,10 @@ export interface Round {
   cpuSeconds: number;
 }
 
-/** A way to do the work. */
-export interface Contender {
+/** A way to do the work that a cell asks for. */
+export interface Contender<Cell> {
   /** Does it once, for as long as a round lasts. */
-  round(): Promise<Round>;
+  round(cell: Cell): Promise<Round>;
   close(): Promise<void>;
 }
 
@@ -55,23 +55,20 @@ export const SPEED: Metric = { unit: "GB/s", of: ({ bytes, seconds }) => bytes /
 /** Cost. */
 export const CPU: Metric = { unit: "CPU s/GB", of: ({ bytes, cpuSeconds }) => cpuSeconds / bytes * 1e9 };
 
-/** Rounds of every contender, by name: A B C, C B A, A B C, … after rounds that do not count. Closes the contenders. */
-export async function compete(
-  contenders: ReadonlyMap<string, Contender>,
+/** Rounds of every contender, by name: A B C, C B A, A B C, … after rounds that do not count. */
+export async function compete<Cell>(
+  contenders: ReadonlyMap<string, Contender<Cell>>,
+  cell: Cell,
   { rounds, warmUps }: { rounds: number; warmUps: number },
 ): Promise<Map<string, Round[]>> {
   const results = new Map<string, Round[]>();
-  try {
-    for (let i = -warmUps; i < rounds; i++) {
-      const order = [...contenders];
-      for (const [name, contender] of i % 2 === 0 ? order : order.reverse()) {
-        const round = await contender.round();
-        if (i === 0) results.set(name, []);
-        if (i >= 0) results.get(name)!.push(round);
-      }
+  for (let i = -warmUps; i < rounds; i++) {
+    const order = [...contenders];
+    for (const [name, contender] of i % 2 === 0 ? order : order.reverse()) {
+      const round = await contender.round(cell);
+      if (i === 0) results.set(name, []);
+      if (i >= 0) results.get(name)!.push(round);
     }
-  } finally {
-    for (const contender of contenders.values()) await contender.close();
   }
   return results;
 }

@@ -12,7 +12,7 @@ import type { Destination } from "./child.ts";
 export const DEVICE: Destination = { hostname: "10.77.0.2", port: 9 };
 
 /** Loopback without the pacing of some congestion controls, and the device. */
-const SET_UP = "ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno && " +
+const SET_UP = "ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && " +
   "ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && ip link set bench mtu 65535 up";
 
 /** The arguments of `unshare` that work here, or why none does. */

@@ -18,8 +18,8 @@ export interface Size {
   readonly sends: number;
 }
 
-export const QUICK: Size = { quick: true, rounds: 7, warmUps: 2, roundBytes: 250e6, sends: 2e6 };
-export const FULL: Size = { quick: false, rounds: 15, warmUps: 3, roundBytes: 1e9, sends: 10e6 };
+export const QUICK: Size = { quick: true, rounds: 7, warmUps: 8, roundBytes: 250e6, sends: 1e6 };
+export const FULL: Size = { quick: false, rounds: 15, warmUps: 5, roundBytes: 1e9, sends: 10e6 };
 
 /** See the module. */
 export interface BenchOptions extends Size {

@@ -20,15 +20,16 @@ export const BATCH = 32;
  */
 
 /**
- * Sends every payload once and again, at least `roundBytes`, each written anew before each time: all of them off the clock
+ * Sends the first `count` payloads once and again, at least `roundBytes`, each written anew before each time: all of them off the clock
  * (`before`), or a batch at a time on the clock (`within`).
  *
  * @param {Sender} sender
- * @param {Job} job
+ * @param {number} bytes
+ * @param {number} count
  * @param {string} writing
  * @param {number} roundBytes
  */
-async function round(sender, { bytes, count }, writing, roundBytes) {
+async function round(sender, bytes, count, writing, roundBytes) {
   const result = { bytes: 0, seconds: 0, cpuSeconds: 0 };
   /** @param {number} from @param {number} n */
   const write = (from, n) => {
@@ -64,9 +65,9 @@ export async function serve(senders) {
   const job = { to: { hostname, port: Number(port) }, bytes: Number(bytes), count: Number(count) };
   const sender = await senders[name](job);
   for await (const line of createInterface({ input: process.stdin })) {
-    const [writing, roundBytes] = line.split(" ");
-    const { bytes, seconds, cpuSeconds } = await round(sender, job, writing, Number(roundBytes));
-    console.log(bytes, seconds, cpuSeconds);
+    const [writing, count, roundBytes] = line.split(" ");
+    const result = await round(sender, job.bytes, Number(count), writing, Number(roundBytes));
+    console.log(result.bytes, result.seconds, result.cpuSeconds);
   }
   await sender.close();
 }

@@ -25,24 +25,29 @@ const CELLS: readonly (readonly [name: string, payloadBytes: number, target: Tar
 export async function tcp(size: BenchOptions): Promise<Row[]> {
   const rotationBytes = 2 * lastLevelCacheBytes();
   const commands = new Map<string, Command>([
-    [PIPELINED, deno("deno_senders.ts", "tcp")],
-    [AWAITED, deno("deno_senders.ts", "tcpAwaited")],
-    [BATCH, deno("deno_senders.ts", "tcpBatch")],
-    [DENO, deno("deno_senders.ts", "denoConn")],
-    [DENO_NET, deno("node_senders.js", "net")],
+    [PIPELINED, deno("deno_senders.ts", ["tcp"])],
+    [AWAITED, deno("deno_senders.ts", ["tcpAwaited"])],
+    [BATCH, deno("deno_senders.ts", ["tcpBatch"])],
+    [DENO, deno("deno_senders.ts", ["denoConn"])],
+    [DENO_NET, deno("node_senders.js", ["net"])],
   ]);
-  if (await hasNode()) commands.set(NODE_NET, node("node_senders.js", "net"));
+  if (await hasNode()) commands.set(NODE_NET, node("node_senders.js", ["net"]));
   const rows: Row[] = [];
-  const sink = new Lines(deno("sink.ts", String(rotationBytes)));
+  const sink = new Lines(deno("sink.ts", [`${rotationBytes}`]));
   try {
     const to = { hostname: "127.0.0.1", port: Number(await sink.next()) };
     for (const [name, payloadBytes, target] of CELLS) {
-      const cell: Cell = { name, payloadBytes, payloads: rotationBytes / payloadBytes, writing: "before" };
+      const payloads = rotationBytes / payloadBytes;
+      const cell: Cell = { name, payloads, writing: "before" };
       const pairs: Pair[] = [];
       for (const peer of [DENO, DENO_NET, NODE_NET]) {
-        pairs.push([PIPELINED, peer, SPEED, target], [PIPELINED, peer, CPU], [AWAITED, peer, SPEED], [BATCH, peer, SPEED]);
+        pairs.push([PIPELINED, peer, SPEED, target], [PIPELINED, peer, CPU], [AWAITED, peer, SPEED], [
+          BATCH,
+          peer,
+          SPEED,
+        ]);
       }
-      rows.push(...await contest(cell, to, commands, pairs, size));
+      rows.push(...await contest({ to, payloadBytes, payloads }, commands, [{ cell, pairs }], size));
     }
   } finally {
     await sink.close();

@@ -23,7 +23,7 @@ const NODE_DGRAM = "node:dgram (Node)";
 const C_COPY = "C copy";
 const C_ZERO_COPY = "C zero-copy";
 
-const COLD: Cell = { name: "UDP 60,000 B", payloadBytes: PAYLOAD_BYTES, payloads: COLD_PAYLOADS, writing: "before" };
+const COLD: Cell = { name: "UDP 60,000 B", payloads: COLD_PAYLOADS, writing: "before" };
 const WITHIN: Cell = { ...COLD, name: "UDP 60,000 B, writing timed", writing: "within" };
 const HOT: Cell = { ...COLD, name: "UDP 60,000 B, hot cache", payloads: HOT_PAYLOADS };
 
@@ -48,20 +48,17 @@ const PAIRS: readonly Pair[] = [
 export async function udp({ device, folder, ...size }: BenchOptions): Promise<Row[]> {
   if (device === undefined) return [];
   const commands = new Map<string, Command>([
-    [BATCH, deno("deno_senders.ts", "errqueue")],
-    [PROMISES, deno("deno_senders.ts", "udpPromises")],
-    [COPY, deno("deno_senders.ts", "copy")],
-    [DENO, deno("deno_senders.ts", "denoDatagram")],
-    [DENO_DGRAM, deno("node_senders.js", "dgram")],
+    [BATCH, deno("deno_senders.ts", ["errqueue"])],
+    [PROMISES, deno("deno_senders.ts", ["udpPromises"])],
+    [COPY, deno("deno_senders.ts", ["copy"])],
+    [DENO, deno("deno_senders.ts", ["denoDatagram"])],
+    [DENO_DGRAM, deno("node_senders.js", ["dgram"])],
   ]);
-  if (await hasNode()) commands.set(NODE_DGRAM, node("node_senders.js", "dgram"));
+  if (await hasNode()) commands.set(NODE_DGRAM, node("node_senders.js", ["dgram"]));
   const program = await compile("udp_copy_zc.c", folder);
   if (program !== undefined) commands.set(C_COPY, [program, "copy"]).set(C_ZERO_COPY, [program, "zerocopy"]);
 
-  const rows: Row[] = [];
-  for (const cell of [COLD, WITHIN, HOT]) {
-    const pairs = cell === COLD ? PAIRS : PAIRS.map(([ours, peer, metric]) => [ours, peer, metric] as const);
-    rows.push(...await contest(cell, device, commands, pairs, size));
-  }
-  return rows;
+  const untargeted = PAIRS.map(([ours, peer, metric]): Pair => [ours, peer, metric]);
+  const matches = [{ cell: COLD, pairs: PAIRS }, { cell: WITHIN, pairs: untargeted }, { cell: HOT, pairs: untargeted }];
+  return await contest({ to: device, payloadBytes: PAYLOAD_BYTES, payloads: COLD_PAYLOADS }, commands, matches, size);
 }

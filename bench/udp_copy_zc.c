@@ -2,8 +2,8 @@
 //
 //   udp_copy_zc copy|zerocopy ADDRESS PORT BYTES BUFFERS
 //
-// Each line of input, "before BYTES" or "within BYTES", asks to send at least so many bytes, from buffers that are written before
-// the time is taken or within it; the answer is "BYTES SECONDS CPU_SECONDS".
+// Each line of input, "before COUNT BYTES" or "within COUNT BYTES", asks to send at least so many bytes from the first buffers, which
+// are written before the time is taken or within it; the answer is "BYTES SECONDS CPU_SECONDS".
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
   zerocopy = strcmp(argv[1], "zerocopy") == 0;
   bytes = atol(argv[4]);
   size_t buffers = atol(argv[5]), all = (bytes * buffers + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  if (buffers % BATCH != 0 || inet_pton(AF_INET, argv[2], &to.sin_addr) != 1) return 2;
+  if (inet_pton(AF_INET, argv[2], &to.sin_addr) != 1) return 2;
   fd = socket(AF_INET, SOCK_DGRAM, 0);
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &(int){1}, sizeof(int)) < 0) return 1;
   if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return 1;
@@ -73,22 +73,23 @@ int main(int argc, char **argv) {
   for (unsigned i = 0; i < BATCH; i++) messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
 
   char writing[16];
+  size_t count;
   unsigned long long wanted;
-  while (scanf("%15s %llu", writing, &wanted) == 2) {
+  while (scanf("%15s %zu %llu", writing, &count, &wanted) == 3 && count <= buffers && count % BATCH == 0) {
     int within = strcmp(writing, "within") == 0;
     unsigned long long sent = 0;
     double start[2], end[2], seconds = 0, cpu = 0;
     for (int stamp = 0; sent < wanted; stamp++) {
-      if (!within) memset(memory, stamp, bytes * buffers);
+      if (!within) memset(memory, stamp, bytes * count);
       clocks(start);
-      for (size_t from = 0; from < buffers; from += BATCH) {
+      for (size_t from = 0; from < count; from += BATCH) {
         if (within) memset(memory + from * bytes, stamp, bytes * BATCH);
         send_batch(from);
       }
       clocks(end);
       seconds += end[0] - start[0];
       cpu += end[1] - start[1];
-      sent += bytes * buffers;
+      sent += bytes * count;
     }
     printf("%llu %.6f %.6f\n", sent, seconds, cpu);
     fflush(stdout);

@@ -6,7 +6,7 @@ import { assert } from "@std/assert";
 import { C, layout as abi } from "../../ffi/abi.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import type { System } from "../../ffi/system.ts";
-import { type Core, layout } from "../../wasm/mod.ts";
+import type { Core } from "../../wasm/mod.ts";
 
 /** One send as the model sees it. */
 export interface Sent {
@@ -39,11 +39,18 @@ export class SocketModel {
   /** A sendmmsg of `n` messages took some, each with so many bytes, or failed with `errno`. */
   called(n: number, lengths: readonly number[], errno: number, zeroCopy: boolean): void {
     for (const length of lengths) {
-      const head = this.queue[0];
-      head.accepted += length;
-      // A stream takes no id for nothing; a datagram does.
-      if (zeroCopy && (this.datagram || length > 0)) head.ids.push(this.nextId++);
-      if (head.accepted === head.bytes) this.queue.shift();
+      let left = length;
+      do {
+        const head = this.queue[0];
+        const part = Math.min(left, head.bytes - head.accepted);
+        head.accepted += part;
+        left -= part;
+        // A stream takes no id for nothing; a datagram does.
+        if (zeroCopy && (this.datagram || length > 0)) head.ids.push(this.nextId++);
+        if (head.accepted === head.bytes) this.queue.shift();
+        // One message may carry several copies of a stream, but no more than one send that takes an id.
+      } while (left > 0 && !zeroCopy && !this.datagram);
+      assert(left === 0, "a message carried more than its send");
     }
     if (lengths.length === n) return;
     // The next message was tried too, and failed, whether the call says so or not.
@@ -75,9 +82,8 @@ export function watchCalls(system: System, core: Core, models: ReadonlyMap<numbe
     const taken = call.sendmmsg(fd, batch, n, flags);
     failure = taken < 0 ? errno() : 0;
     const lengths: number[] = [];
-    for (let i = 0; i < taken; i++) {
-      lengths.push(view.getUint32(core.regions.BATCH + i * layout.BATCH.BYTES + layout.BATCH.LENGTH, true));
-    }
+    const at = Number(batch - base) + abi.mmsghdr.msg_len;
+    for (let i = 0; i < taken; i++) lengths.push(view.getUint32(at + i * abi.mmsghdr.size, true));
     models.get(fd)?.called(n, lengths, failure, (flags & C.MSG_ZEROCOPY) !== 0);
     return taken;
   };

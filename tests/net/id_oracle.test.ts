@@ -6,7 +6,6 @@ import { assert, assertEquals } from "@std/assert";
 import process from "node:process";
 import { test } from "node:test";
 import { setImmediate } from "node:timers";
-import { setTimeout as sleep } from "node:timers/promises";
 import { C } from "../../ffi/abi.ts";
 import { openSystem } from "../../ffi/system.ts";
 import { type Lease, open, RingletError, type TcpConn, type UdpSocket } from "../../mod.ts";
@@ -20,6 +19,8 @@ const UDP_SEGMENT = 103;
 const SO_NO_CHECK = 11;
 /** Below this size the second socket of each kind copies. */
 const THRESHOLD_BYTES = 1000;
+
+const MAX_SENDS = 512;
 
 /** Mulberry32: the same run for the same seed. */
 function randomFrom(seed: number): (below: number) => number {
@@ -39,7 +40,7 @@ function endpointOf(socket: unknown): Endpoint {
 test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, async () => {
   const random = randomFrom(SEED);
   const system = openSystem();
-  await using io = await open({ engine: "errqueue", arenaBytes: 32 << 20, zeroCopy: "always", maxSends: 512 });
+  await using io = await open({ engine: "errqueue", arenaBytes: 32 << 20, zeroCopy: "always", maxSends: MAX_SENDS });
   const sockets = await makeSockets();
   const models = new Map(sockets.map(({ endpoint, model }) => [endpoint.fd, model]));
   const unwatch = watchCalls(system, sockets[0].endpoint.hub.core, models);
@@ -51,7 +52,11 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
     const end = (sent: Sent, model: SocketModel) => {
       assert(!sent.over, "a send ended twice");
       sent.over = true;
-      assertEquals(sent.accepted, sent.bytes, "released before everything was accepted");
+      assertEquals(
+        sent.accepted,
+        sent.bytes,
+        `released before everything was accepted (${model.datagram ? "UDP" : "TCP"})`,
+      );
       for (const id of sent.ids) assert(model.notified.delete(id), `released before the kernel said so: id ${id}`);
       count.released += 1;
     };
@@ -68,7 +73,18 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
         count.refused += 1;
       });
 
-    for (let done = 0; done < OPERATIONS; done++) {
+    let promised = 0;
+    const catchUp = async () => {
+      io.flush();
+      await turn();
+      reap();
+    };
+    for (let done = 0; done < OPERATIONS;) {
+      // With every record in use, a send would wait outside the queue that the model follows.
+      if (live.size + promised >= MAX_SENDS - 1) {
+        await catchUp();
+        continue;
+      }
       const { socket, endpoint, model, to, threshold } = sockets[random(10) < 7 ? random(2) : 2 + random(2)];
       const kind = random(100);
       if (model.datagram && kind < 3) {
@@ -82,10 +98,19 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
       } else if (model.datagram && kind < 6 && !(model.noCheck && model.segmentBytes > 0)) {
         const sent = model.add(0);
         const sending = (socket as UdpSocket).send(new Uint8Array(0), { to });
-        promises.push(sending.then((receipt) => receipt.released).then(() => end(sent, model)));
+        promised += 1;
+        promises.push(
+          sending.then((receipt) => receipt.released).then(() => {
+            promised -= 1;
+            end(sent, model);
+          }),
+        );
       } else if (model.datagram && kind < 9) {
         const lease = io.tryLease(20_000);
-        if (lease === undefined) continue;
+        if (lease === undefined) {
+          await catchUp();
+          continue;
+        }
         model.add(20_000, true);
         const sending = (socket as UdpSocket).send(lease, { to: { hostname: "127.255.255.255", port: 9 } });
         const error = await sending.then(() => undefined, (error) => error);
@@ -102,23 +127,21 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
           : (socket as TcpConn).trySend(lease);
         if (lease === undefined || id < 0) {
           lease?.release();
-          io.flush();
-          await turn();
-          reap();
+          await catchUp();
           continue;
         }
         assertEquals(endpoint.zeroCopy && bytes >= threshold, bytes >= threshold);
         live.set(id, { sent: model.add(bytes), model, lease });
       }
+      done += 1;
       if (random(8) === 0) io.flush();
       if (random(16) === 0) reap();
       if (random(64) === 0) await turn();
     }
 
-    // A stream whose window had closed goes on when TCP's own timer asks again, so this takes its time.
     for (let i = 0; live.size > 0 && i < 5000; i++) {
       io.flush();
-      await sleep(1);
+      await turn();
       reap();
     }
     await Promise.all(promises);
@@ -132,7 +155,7 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
     assertEquals([stats.idsUnknown, stats.idsDuplicate, stats.staleHandles], [0, 0, 0]);
     if (OPERATIONS >= 10_000) {
       assert(stats.idsTaken > 0, "no failed send took an id: nothing was tested");
-      assert(count.refused > 0 && count.early > 0 && count.released > OPERATIONS / 20, JSON.stringify(count));
+      assert(count.refused > 0 && count.early > 0 && count.released > OPERATIONS / 2, JSON.stringify(count));
     }
   } finally {
     unwatch();
@@ -142,7 +165,8 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
   async function makeSockets() {
     const hostname = "127.0.0.1";
     const sink = await io.bindUdp({ hostname, receiveBufferBytes: 4096 });
-    const listener = await io.listen({ hostname, port: 0, receiveBufferBytes: 65_536 });
+    // Only the sender's buffer is small: a small receive buffer drops whole loopback segments, and the stream waits for its timers.
+    const listener = await io.listen({ hostname, port: 0 });
     const { port } = listener.localAddr as { port: number };
     const made = [];
     for (const threshold of [0, THRESHOLD_BYTES]) {
