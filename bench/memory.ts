@@ -9,8 +9,8 @@ import type { BenchOptions } from "./options.ts";
 
 /** Memory may settle during so many sends. */
 const SETTLING_SENDS = 100_000;
-/** Largest growth that still is flat. */
-const FLAT = 1.05;
+/** Compilers and allocators settle later than sends do. Eight bytes lost in each of ten million sends would double the memory. */
+const FLAT = 1.2;
 /** A young generation that does not grow as it likes. */
 const FLAGS = "--v8-flags=--expose-gc,--max-semi-space-size=1";
 const MEBIBYTE = 2 ** 20;
