@@ -78,7 +78,6 @@ export async function listen(hub: Hub, options: ListenOptions): Promise<TcpListe
   if (!unix) checkAddress(system, target, 0);
   const address = unix ? unixAddress(system, target.path) : (await resolve(system, target.hostname, target.port))[0];
   const { family, bytes } = address;
-  const accepted = unix ? options : { noDelay: true, ...options };
   const fd = makeDescriptor(hub, family, C.SOCK_STREAM, (fd) => {
     if (!unix) applySettings(system, fd, family, { reuseAddress: true, ...options }, bindOptions(family));
     // Buffer sizes decide the window that is offered while connecting, so the listener has them too.
@@ -87,7 +86,7 @@ export async function listen(hub: Hub, options: ListenOptions): Promise<TcpListe
     mustSucceed(hub, "bind", system.libc.call.bind(fd, bytes, bytes.length), what);
     mustSucceed(hub, "listen", system.libc.call.listen(fd, backlog), what);
   });
-  return new TcpListener({ hub, fd, family, stream: true }, flow, accepted);
+  return new TcpListener({ hub, fd, family, stream: true }, flow, options);
 }
 
 /** See `Io.bindUdp`. */

@@ -117,7 +117,7 @@ async function connectTo(
   signal.throwIfAborted();
   const fd = makeDescriptor(hub, family, C.SOCK_STREAM, (fd) => {
     if (family === C.AF_UNIX) return applySettings(hub.system, fd, family, options, UNIX_OPTIONS);
-    applySettings(hub.system, fd, family, { noDelay: true, ...options }, ["reuseAddress", ...TCP_OPTIONS]);
+    applySettings(hub.system, fd, family, options, ["reuseAddress", ...TCP_OPTIONS]);
     bindLocal(hub, fd, family, options);
   });
   const conn = new TcpConn({ ...flow(), hub, fd, family, stream: true }, target);

@@ -18,7 +18,10 @@ export interface SocketOptions {
 
 /** Options of a TCP connection that can be changed at any time. */
 export interface TcpSocketOptions extends SocketOptions {
-  /** Send small segments at once (TCP_NODELAY). Default `true`. */
+  /**
+   * Send the short segment at the end of a send at once (TCP_NODELAY) instead of together with what follows. Default `false`, as
+   * with the runtimes' own sockets: it suits bulk data; small messages that wait for no answer want `true`.
+   */
   noDelay?: boolean;
   /** Probe idle connections (SO_KEEPALIVE). Default `false`. */
   keepAlive?: boolean;

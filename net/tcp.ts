@@ -229,7 +229,7 @@ export class TcpConn extends Socket {
    * const { port } = listener.localAddr as { port: number };
    * await using conn = await io.connect({ hostname: "127.0.0.1", port });
    * await using peer = await listener.accept();
-   * conn.configure({ noDelay: false, keepAlive: true, keepAliveIdleSeconds: 60 });
+   * conn.configure({ noDelay: true, keepAlive: true, keepAliveIdleSeconds: 60 });
    * assertEquals(peer.remoteAddr, conn.localAddr);
    * ```
    */

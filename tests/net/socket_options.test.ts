@@ -46,7 +46,7 @@ eachEngine("TCP options of connect, of listen for accepted connections, and of c
   assertEquals(tcpOptions(peer), AS_NUMBERS);
   const plain = await connectedPair(io);
   for (const socket of [plain.conn, plain.peer]) {
-    assertEquals([read.noDelay(socket), read.keepAlive(socket)], [1, 0], "the defaults");
+    assertEquals([read.noDelay(socket), read.keepAlive(socket)], [0, 0], "the defaults");
     socket.configure(SET);
     assertEquals(tcpOptions(socket), AS_NUMBERS);
     socket.configure({ noDelay: true, keepAlive: false });
