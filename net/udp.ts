@@ -172,9 +172,9 @@ export class UdpSocket extends Socket {
   }
 
   #checkSize(data: SendData | readonly SendData[], options: SendOptions): void {
-    const parts = Array.isArray(data) ? data as readonly SendData[] : [data as SendData];
-    let bytes = options.byteLength ?? -(options.offset ?? 0);
-    if (options.byteLength === undefined) { for (const part of parts) bytes += part?.byteLength ?? 0; }
+    const { offset = 0, byteLength } = options;
+    const add = (sum: number, part?: SendData) => sum + (part?.byteLength ?? 0);
+    const bytes = byteLength ?? (Array.isArray(data) ? data.reduce(add, 0) : add(0, data as SendData)) - offset;
     if (bytes > this.#maxBytes) {
       throw new RingletError(
         "EMSGSIZE",
