@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Row as CoreRow } from "./core.ts";
+
 /** What a contender did in one round. */
 export interface Round {
   bytes: number;
@@ -20,15 +22,8 @@ export interface Contender<Cell> {
   close(): Promise<void>;
 }
 
-/** A comparison, as `--json` prints it. */
-export interface Row {
-  cell: string;
-  ours: number;
-  peer: number;
-  peerName: string;
-  /** `ours / peer`: the median of the rounds. */
-  ratio: number;
-  unit: string;
+/** A comparison, as `--json` prints it; its ratio is the median of the rounds. */
+export interface Row extends CoreRow {
   /** 95% interval of the ratio. */
   low?: number;
   high?: number;

@@ -8,7 +8,6 @@
 
 /** Constants of libc and the kernel, under their C names. */
 export const C = {
-  AF_UNSPEC: 0,
   AF_UNIX: 1,
   AF_INET: 2,
   AF_INET6: 10,
@@ -23,9 +22,7 @@ export const C = {
   SO_SNDBUF: 7,
   SO_RCVBUF: 8,
   SO_KEEPALIVE: 9,
-  SO_LINGER: 13,
   SO_REUSEPORT: 15,
-  SO_DOMAIN: 39,
   SO_ZEROCOPY: 60,
   IPPROTO_IP: 0,
   IPPROTO_TCP: 6,
@@ -35,13 +32,11 @@ export const C = {
   TCP_KEEPIDLE: 4,
   TCP_KEEPINTVL: 5,
   TCP_KEEPCNT: 6,
-  IP_MULTICAST_IF: 32,
   IP_MULTICAST_TTL: 33,
   IP_MULTICAST_LOOP: 34,
   IP_ADD_MEMBERSHIP: 35,
   IP_DROP_MEMBERSHIP: 36,
   IP_RECVERR: 11,
-  IPV6_MULTICAST_IF: 17,
   IPV6_MULTICAST_HOPS: 18,
   IPV6_MULTICAST_LOOP: 19,
   IPV6_ADD_MEMBERSHIP: 20,
@@ -49,14 +44,11 @@ export const C = {
   IPV6_RECVERR: 25,
   IPV6_V6ONLY: 26,
   MSG_TRUNC: 0x20,
-  MSG_CTRUNC: 0x8,
   MSG_DONTWAIT: 0x40,
   MSG_ERRQUEUE: 0x2000,
   MSG_NOSIGNAL: 0x4000,
   MSG_ZEROCOPY: 0x4000000,
-  SHUT_RD: 0,
   SHUT_WR: 1,
-  SHUT_RDWR: 2,
   SO_EE_ORIGIN_ZEROCOPY: 5,
   SO_EE_CODE_ZEROCOPY_COPIED: 1,
   EPOLL_CLOEXEC: 0o2000000,
@@ -65,7 +57,6 @@ export const C = {
   EPOLLIN: 0x1,
   EPOLLOUT: 0x4,
   EPOLLERR: 0x8,
-  EPOLLHUP: 0x10,
   EPOLLRDHUP: 0x2000,
   EPOLLET: 0x80000000,
   EFD_CLOEXEC: 0o2000000,
@@ -73,17 +64,13 @@ export const C = {
   O_CLOEXEC: 0o2000000,
   O_NONBLOCK: 0o4000,
   POLLIN: 0x1,
-  FIONREAD: 0x541b,
   SIOCOUTQ: 0x5411,
   SOMAXCONN: 4096,
   IFNAMSIZ: 16,
   MADV_HUGEPAGE: 14,
-  RLIMIT_MEMLOCK: 8,
   EAI_NONAME: -2,
   EAI_NODATA: -5,
   EAI_AGAIN: -3,
-  EAI_FAIL: -4,
-  EAI_SYSTEM: -11,
 } as const;
 
 /** Sizes of structs and offsets of their fields, in bytes, under their C names; `size` is `sizeof`. */
@@ -132,10 +119,8 @@ export const layout = {
     ai_next: 40,
   },
   pollfd: { size: 8, fd: 0, events: 4, revents: 6 },
-  linger: { size: 8, l_onoff: 0, l_linger: 4 },
   ip_mreqn: { size: 12, imr_multiaddr: 0, imr_address: 4, imr_ifindex: 8 },
   ipv6_mreq: { size: 20, ipv6mr_multiaddr: 0, ipv6mr_interface: 16 },
-  rlimit: { size: 16, rlim_cur: 0, rlim_max: 8 },
 } as const;
 
 /** `struct epoll_event` is packed on x86-64 only. */

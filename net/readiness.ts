@@ -7,13 +7,13 @@
 import { C, layout } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import type { System } from "../ffi/system.ts";
+import { layout as coreLayout } from "../wasm/mod.ts";
 import { Doorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine, EngineName, Received, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
-import { layout as coreLayout } from "../wasm/mod.ts";
 import { MessageBuffer, ScratchSpace } from "./message.ts";
 import { setOption } from "./options.ts";
 
@@ -71,7 +71,7 @@ export class ReadinessEngine implements Engine {
   #ready(endpoint: Endpoint, events: number): void {
     if (endpoint.zeroCopy && (events & C.EPOLLERR)) this.collect(endpoint);
     if (endpoint.inFlight > 0) this.submit(endpoint);
-    if (endpoint.connectors.size > 0) this.#connected(endpoint);
+    if (endpoint.connectors.size > 0) endpoint.connectors.serve(() => true);
     if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#tryReceive(endpoint, target));
     if (endpoint.watchers.size > 0) endpoint.watchers.serve(() => this.#isReadable(endpoint) || undefined);
     if (endpoint.acceptors.size > 0) endpoint.acceptors.serve(() => this.#tryAccept(endpoint));
@@ -188,10 +188,6 @@ export class ReadinessEngine implements Engine {
     const [value, size] = [new Uint8Array(failure.buffer), new Uint8Array(length.buffer)];
     libc.call.getsockopt(endpoint.fd, C.SOL_SOCKET, C.SO_ERROR, value, size);
     if (failure[0] !== 0) throw systemError("connect", failure[0], what);
-  }
-
-  #connected(endpoint: Endpoint): void {
-    endpoint.connectors.serve(() => true);
   }
 
   async accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {
