@@ -37,7 +37,9 @@ function endpointOf(socket: unknown): Endpoint {
   return (socket as { endpoint: Endpoint }).endpoint;
 }
 
-test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, async () => {
+const HANG_MS = 60_000 + OPERATIONS;
+
+test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, { timeout: HANG_MS }, async () => {
   const random = randomFrom(SEED);
   const system = openSystem();
   await using io = await open({ engine: "errqueue", arenaBytes: 32 << 20, zeroCopy: "always", maxSends: MAX_SENDS });
