@@ -124,12 +124,14 @@ export function interfaceIndex(system: System, name: string): number {
 
 /**
  * Every address of `hostname`, in the resolver's order, or the resolver's error number. Runs on another thread and writes only
- * to memory of its own, which outlives a thread that is terminated meanwhile.
+ * to memory of its own, which outlives a thread that is terminated meanwhile. Keeps the process alive until `signal` is aborted:
+ * nobody waits for it then, but a resolver takes long to give up.
  */
 export async function resolveName(
   system: System,
   hostname: string,
   port: number,
+  signal?: AbortSignal,
 ): Promise<EncodedAddress[] | number> {
   const { call } = system.libc;
   const { addrinfo } = layout;
@@ -140,7 +142,14 @@ export async function resolveName(
   const base = call.malloc(BigInt(block.length));
   call.poke(base, block, BigInt(block.length));
   const result = base + BigInt(addrinfo.size);
-  const failure = await call.getaddrinfo(result + 8n, 0n, base, result);
+  const pending = call.getaddrinfo(result + 8n, 0n, base, result);
+  const unref = () => {
+    system.runtime.setRef(pending, false);
+    signal?.removeEventListener("abort", unref);
+  };
+  signal?.addEventListener("abort", unref);
+  const failure = await pending;
+  signal?.removeEventListener("abort", unref);
   const addresses: EncodedAddress[] = [];
   if (failure === 0) {
     const pointer = new BigUint64Array(1);

@@ -58,7 +58,7 @@ class DenoRuntime implements Runtime {
       try {
         const library = this.#deno.dlopen(path, { ...symbols, ...OWN });
         const own = library.symbols as unknown as Calls<typeof OWN>;
-        this.#copy = own.ringletCopy;
+        this.#copy ??= own.ringletCopy;
         const word = new Int32Array(1);
         const wordBytes = new Uint8Array(word.buffer);
         return {
@@ -77,10 +77,25 @@ class DenoRuntime implements Runtime {
     throw new Error(reasons.join("\n"));
   }
 
+  openIfGranted<T extends SymbolTable>(paths: readonly string[], symbols: T): Calls<T> | undefined {
+    for (const path of paths.filter((path) => this.#granted(path))) {
+      try {
+        // Without OWN: a library that is built to need no libc has none of it to resolve.
+        return this.#deno.dlopen(path, symbols).symbols as unknown as Calls<T>;
+      } catch {
+        // It is not there, or too old for a symbol.
+      }
+    }
+    return undefined;
+  }
+
   /** Paths that the program may open already come first, so that nobody is asked about the others. */
   #grantedFirst(paths: readonly string[]): string[] {
-    const granted = (path: string) => this.#deno.permissions.querySync({ name: "ffi", path }).state === "granted";
-    return [...paths].sort((a, b) => Number(granted(b)) - Number(granted(a)));
+    return [...paths].sort((a, b) => Number(this.#granted(b)) - Number(this.#granted(a)));
+  }
+
+  #granted(path: string): boolean {
+    return this.#deno.permissions.querySync({ name: "ffi", path }).state === "granted";
   }
 
   addressOf(view: Uint8Array): bigint {
@@ -110,7 +125,12 @@ class DenoRuntime implements Runtime {
 
   requireNet(hostname: string, port: number): void {
     const host = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
-    this.#require({ name: "net", host }, `net access to "${host}"`, "--allow-net");
+    try {
+      this.#require({ name: "net", host }, `net access to "${host}"`, "--allow-net");
+    } catch (error) {
+      if (error instanceof this.#deno.errors.NotCapable) throw error;
+      throw new URIError(error instanceof Error ? error.message : String(error), { cause: error });
+    }
   }
 
   requirePath(path: string): void {

@@ -38,6 +38,10 @@ export const LIBC = {
   recvmsg: { parameters: ["i32", "u64", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, int *value)   (variadic; these are the forms used)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  // int fcntl(int fd, int command, int value)   (variadic; this is the form used)
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int getrlimit(int resource, struct rlimit *limits)
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   // int epoll_create1(int flags)
   epoll_create1: { parameters: ["i32"], result: "i32" },
   // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
@@ -64,6 +68,10 @@ export const LIBC = {
   // void *memcpy(void *to, const void *from, size_t n): read and write memory outside the program's own
   peek: { name: "memcpy", parameters: ["buffer", "u64", "usize"], result: "u64" },
   poke: { name: "memcpy", parameters: ["u64", "buffer", "usize"], result: "u64" },
+  // long syscall(long number, ...)   (variadic; these are the forms used, and their results fit 32 bits)
+  io_uring_setup: { name: "syscall", parameters: ["u64", "u32", "u64"], result: "i32" },
+  io_uring_enter: { name: "syscall", parameters: ["u64", "i32", "u32", "u32", "u32", "u64", "usize"], result: "i32" },
+  io_uring_register: { name: "syscall", parameters: ["u64", "i32", "u32", "u64", "u32"], result: "i32" },
   // int inet_pton(int family, const char *text, void *address)
   inet_pton: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // const char *inet_ntop(int family, const void *address, char *text, socklen_t n)
@@ -82,18 +90,19 @@ export const LIBC = {
 export type Libc = Library<typeof LIBC>;
 
 /**
- * Where distributions keep libc. Absolute, because Deno resolves a bare name against the working directory and its
- * `--allow-ffi=<path>` compares paths.
+ * Where distributions keep a library such as `libc.so.6`. Absolute, because Deno resolves a bare name against the working directory
+ * and its `--allow-ffi=<path>` compares paths.
  */
-export function libcPaths(arch: string): readonly string[] {
+export function libraryPaths(arch: string, file: string): readonly string[] {
   const triplet = arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-  return [
-    `/lib/${triplet}/libc.so.6`,
-    `/usr/lib/${triplet}/libc.so.6`,
-    "/lib64/libc.so.6",
-    "/usr/lib64/libc.so.6",
-    "/usr/lib/libc.so.6",
-  ];
+  return [`/lib/${triplet}`, `/usr/lib/${triplet}`, "/lib64", "/usr/lib64", "/usr/lib"].map((folder) =>
+    `${folder}/${file}`
+  );
+}
+
+/** Where distributions keep libc. */
+export function libcPaths(arch: string): readonly string[] {
+  return libraryPaths(arch, "libc.so.6");
 }
 
 /**

@@ -64,6 +64,11 @@ export interface Runtime {
    * @throws {Error} with the reasons of every path when none could be opened.
    */
   openLibrary<T extends SymbolTable>(paths: readonly string[], symbols: T): Library<T>;
+  /**
+   * The functions of the first of `paths` that can be opened and has them all, or `undefined`. Never throws, and skips paths that
+   * the program would have to ask for. The library stays open until the program ends.
+   */
+  openIfGranted<T extends SymbolTable>(paths: readonly string[], symbols: T): Calls<T> | undefined;
   /** The machine address of a view's first byte. The caller keeps the view's memory alive. */
   addressOf(view: Uint8Array): bigint;
   /** Lets a pending nonblocking call keep the process alive, or not. */
@@ -73,7 +78,7 @@ export interface Runtime {
   /**
    * Asks for the permission to reach `hostname:port`, as the runtime's own sockets do.
    *
-   * @throws {Error} the runtime's permission error.
+   * @throws {Error} the runtime's permission error, or a `URIError` when it does not take `hostname` for one.
    */
   requireNet(hostname: string, port: number): void;
   /** The same for a Unix socket's path, which is read and written. */

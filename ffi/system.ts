@@ -6,6 +6,7 @@
 import { type Arch, epollEvent } from "./abi.ts";
 import { denoRuntime } from "./deno.ts";
 import { type Libc, openLibc } from "./libc.ts";
+import { openUring, type Uring } from "./liburing.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** An opened system. */
@@ -13,6 +14,8 @@ export interface System {
   readonly runtime: Runtime;
   readonly libc: Libc;
   readonly arch: Arch;
+  /** io_uring's calls. Nothing is opened for them before the first call, and once after it. */
+  uring(): Uring;
 }
 
 let opened: System | undefined;
@@ -34,6 +37,8 @@ export function openSystem(): System {
   if (!(runtime.arch in epollEvent)) {
     throw new Error(`x86-64 or aarch64 is needed, this is ${runtime.arch}. "./core" works everywhere`);
   }
-  opened = { runtime, libc: openLibc(runtime), arch: runtime.arch as Arch };
+  const libc = openLibc(runtime);
+  let uring: Uring | undefined;
+  opened = { runtime, libc, arch: runtime.arch as Arch, uring: () => uring ??= openUring(runtime, libc) };
   return opened;
 }
