@@ -3,7 +3,7 @@ import type { CoreExports } from "./exports.ts";
 import { type Handle, handleGeneration, handleSlot, makeHandle } from "./handle.ts";
 import { fixedMemory, instantiate, memoryBytes } from "./instance.ts";
 import { COUNTERS, EVENT, FAULT, REGION, SEND_FLAG, SOCKET_COUNTERS, SOCKET_KIND } from "./layout.ts";
-import { checkInteger, checkOptions, type CoreOptions } from "./options.ts";
+import { checkInteger, checkNames, checkOptions, type CoreOptions } from "./options.ts";
 import { type Sequence, sequence } from "./sequence.ts";
 import type {
   Accepted,
@@ -16,6 +16,9 @@ import type {
   SocketOptions,
 } from "./types.ts";
 import { type CoreStats, readCounters, type SocketStats } from "./stats.ts";
+
+const SOCKET_OPTIONS = ["kind", "maxInFlightBytes"] as const satisfies (keyof SocketOptions)[];
+const LEND_OPTIONS = ["at", "bytes", "zeroCopy"] as const satisfies (keyof LendOptions)[];
 
 /**
  * Leases, sockets and sends, and who waits for what. Make one with {@linkcode createCore}.
@@ -46,12 +49,14 @@ export class Core {
   readonly out: number;
   /** Byte addresses of the regions. */
   readonly regions: Readonly<Regions>;
+  readonly #maxLeases: number;
   #draining = false;
 
   /** @internal Use {@linkcode createCore}. */
-  constructor(memory: WebAssembly.Memory, raw: CoreExports) {
+  constructor(memory: WebAssembly.Memory, raw: CoreExports, maxLeases: number) {
     this.memory = memory;
     this.raw = raw;
+    this.#maxLeases = maxLeases;
     this.seq = sequence(raw);
     const buffer = memory.buffer as ArrayBuffer;
     this.u8 = new Uint8Array(buffer);
@@ -182,10 +187,20 @@ export class Core {
     checkInteger("split a lease", "segmentBytes", segmentBytes, 1, 0xffff_ffff);
     const segments = [lease];
     let left = this.describe(lease).bytes;
+    // All or nothing: half a split could not be undone.
+    if (Math.ceil(left / segmentBytes) - 1 > this.spareLeases) {
+      throw faultError(FAULT.NO_SLOT, `split a lease of ${left} bytes`, "lease");
+    }
     for (; left > segmentBytes; left -= segmentBytes) {
       segments.push(this.cut(segments[segments.length - 1], segmentBytes));
     }
     return segments;
+  }
+
+  /** Leases that there can be besides those that are out. */
+  get spareLeases(): number {
+    this.raw.arena_state();
+    return this.#maxLeases - this.u32[this.out + 3];
   }
 
   /**
@@ -234,11 +249,11 @@ export class Core {
    * ```
    */
   socket(options: SocketOptions = {}): Handle {
-    const { kind = "stream", maxInFlightBytes = 0xffff_ffff } = options;
+    const { kind = "stream", maxInFlightBytes = 0xffff_ffff } = checkNames("make a socket", options, SOCKET_OPTIONS);
     if (kind !== "stream" && kind !== "datagram") {
       throw new CoreError(
         "ERR_INVALID_ARG",
-        `Cannot make a socket: kind is ${kind}, it must be "stream" or "datagram"`,
+        `Cannot make a socket: kind is ${String(kind)}, it must be "stream" or "datagram"`,
       );
     }
     checkInteger("make a socket", "maxInFlightBytes", maxInFlightBytes, 0, 0xffff_ffff);
@@ -294,9 +309,9 @@ export class Core {
     const [slot, generation] = split(socket, "lend a lease", "socket");
     check(this.raw.socket_state(slot, generation), "lend a lease to this socket", "socket");
     const [leaseSlot, leaseGeneration] = split(lease, "lend a lease", "lease");
-    const { at = 0, zeroCopy = true } = options;
-    const bytes = options.bytes ?? this.describe(lease).bytes - at;
+    const { at = 0, zeroCopy = true } = checkNames("lend a lease", options, LEND_OPTIONS);
     checkInteger("lend a lease", "at", at, 0, 0xffff_ffff);
+    const bytes = options.bytes ?? this.describe(lease).bytes - at;
     checkInteger("lend a lease", "bytes", bytes, 1, 0xffff_ffff);
     const flags = zeroCopy ? SEND_FLAG.ZERO_COPY : 0;
     const send = this.raw.send_one(slot, generation, flags, 0, leaseSlot, leaseGeneration, at, bytes);
@@ -539,8 +554,8 @@ export class Core {
  */
 export function createCore(options: CoreOptions): Core {
   const checked = checkOptions(options);
-  const { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, pieceBytes } = checked;
-  const needed = memoryBytes(arenaBytes, maxLeases, maxSends, maxSockets, windowIds);
+  const { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries, pieceBytes } = checked;
+  const needed = memoryBytes(arenaBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries);
   if (needed === 0) {
     throw new CoreError(
       "ERR_OUT_OF_RANGE",
@@ -553,8 +568,9 @@ export function createCore(options: CoreOptions): Core {
     throw new CoreError("ERR_OUT_OF_RANGE", `Cannot create a core: memory has ${given} bytes, ${needed} are needed`);
   }
   const raw = instantiate(memory);
-  check(raw.core_init(arenaBytes, pieceBytes, maxLeases, maxSends, maxSockets, windowIds), "create a core", "lease");
-  return new Core(memory, raw);
+  const status = raw.core_init(arenaBytes, pieceBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries);
+  check(status, "create a core", "lease");
+  return new Core(memory, raw, maxLeases);
 }
 
 function split(handle: Handle, action: string, noun: Noun): [slot: number, generation: number] {

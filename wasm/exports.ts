@@ -7,7 +7,14 @@
 /** What the WebAssembly instance exports. */
 export interface CoreExports {
   /** Bytes of memory needed for tables of these sizes (unsigned), 0 if they do not fit. Needs no start. */
-  core_bytes(arena: number, leases: number, sends: number, sockets: number, window: number): number;
+  core_bytes(
+    arena: number,
+    leases: number,
+    sends: number,
+    sockets: number,
+    window: number,
+    ring: number,
+  ): number;
   /** Starts the core in zero-filled memory. Once. */
   core_init(
     arena: number,
@@ -16,6 +23,7 @@ export interface CoreExports {
     sends: number,
     sockets: number,
     window: number,
+    ring: number,
   ): number;
   /** Machine addresses of both memories, for the pointers in messages. Before the first send. */
   core_bases(coreLo: number, coreHi: number, arenaLo: number, arenaHi: number): void;
@@ -117,6 +125,40 @@ export interface CoreExports {
   batch_copy(socket: number, generation: number): number;
   /** The send at the head failed: its slot. OUT: its generation, bytes accepted, whole. */
   batch_fail(socket: number, generation: number): number;
+
+  /** Takes over the rings that the kernel has set up in RINGS and ENTRIES; its `struct io_uring_params` is at `params`. */
+  ring_start(params: number): number;
+  /** What of the arena is registered: bytes from its start, bytes of a buffer (0: one for all), whether buffers take several iovecs. */
+  ring_registered(bytes: number, piece: number, gathers: number): void;
+  /** Prepares entries for the head of a queue: how many. OUT: reason for not more. */
+  ring_fill(socket: number, generation: number, fd: number): number;
+  /** Lets the kernel see what was prepared: entries that it has to take. */
+  ring_publish(): number;
+  /** Takes completions: how many. OUT: flags of the submission ring, events, operations that are not over, completions lost. */
+  ring_reap(): number;
+  /** Lets a socket wait until less is in flight; 0 when nothing is. */
+  ring_block(socket: number, generation: number): number;
+  /** Cancels a send that the ring has. A FAILED event follows, or it succeeds. */
+  ring_abandon(send: number, generation: number): number;
+  /** Cancels an operation of `ring_call`. */
+  ring_cancel(operation: number, generation: number): number;
+  /** Prepares a byte for a pipe, to be written when the ring has a completion. */
+  ring_bell(ringFd: number, pipeFd: number): number;
+  /** Prepares any other operation: its slot. OUT: its generation. CALLED events tell what became of it. */
+  ring_call(
+    opcode: number,
+    ioprio: number,
+    fd: number,
+    addrLo: number,
+    addrHi: number,
+    len: number,
+    offLo: number,
+    offHi: number,
+    opFlags: number,
+    bufIndex: number,
+  ): number;
+  /** A queued send asks for a copy from here on. */
+  send_copy(send: number, generation: number): number;
 
   /** Version of the crate. */
   version(): number;

@@ -41,9 +41,10 @@ export function memoryBytes(
   sends: number,
   sockets: number,
   window: number,
+  ring: number,
 ): number {
   sizer ??= instantiate(new WebAssembly.Memory({ initial: 4, maximum: 4 }));
-  return sizer.core_bytes(arenaBytes, leases, sends, sockets, window) >>> 0;
+  return sizer.core_bytes(arenaBytes, leases, sends, sockets, window, ring) >>> 0;
 }
 
 /** A memory that never grows, so it never moves and no view of it is detached. */

@@ -33,6 +33,8 @@ export const REGION = {
   BATCH: 6,
   SCRATCH: 7,
   END: 8,
+  RINGS: 9,
+  ENTRIES: 10,
 } as const satisfies Record<string, number>;
 
 /** Bytes of the SCRATCH region, which the core never touches. */
@@ -44,6 +46,14 @@ export const EVENT = {
   ACCEPTED: 1,
   /** The kernel let go of the memory; the value is 1 if any part was copied. */
   RELEASED: 2,
+  /** Ring: the kernel refused a send, which is in its queue again; the value is the errno. */
+  FAILED: 3,
+  /** Ring: a socket (in the place of the send) can take more from its queue. */
+  READY: 4,
+  /** Ring: an operation (in the place of the send) is done; the value is its result. */
+  CALLED: 5,
+  /** Ring: the same, and more will come of it. */
+  CALLED_MORE: 6,
 } as const satisfies Record<string, number>;
 
 /** Bytes of an event: kind, send slot, send generation, value, as u32. */
@@ -96,6 +106,7 @@ export const SEND_STATE = {
   QUEUED: 2,
   ACCEPTED: 3,
   RELEASED: 4,
+  SUBMITTED: 5,
 } as const satisfies Record<string, number>;
 
 /** Flags of a send record; only `ZERO_COPY` may be asked for. */
@@ -103,11 +114,12 @@ export const SEND_FLAG = {
   ZERO_COPY: 1,
   COPIED: 2,
   FAILED: 8,
+  GIVEN_UP: 16,
 } as const satisfies Record<string, number>;
 
 /** Byte offsets in a socket record. `TALLY` is what the core counts, in its own form: see `socket_totals`. */
 export const SOCKET = {
-  BYTES: 128,
+  BYTES: 192,
   GENERATION: 0,
   FLAGS: 4,
   NEXT: 8,
@@ -116,7 +128,13 @@ export const SOCKET = {
   HEAD: 20,
   TAIL: 24,
   LIMIT: 28,
-  TALLY: 32,
+  CHAIN: 32,
+  FIRST_OP: 36,
+  LAST_OP: 40,
+  ERROR: 44,
+  ERROR_SEND: 48,
+  SUBMITTED: 56,
+  TALLY: 64,
 } as const satisfies Record<string, number>;
 
 /** Kinds of sockets. */
@@ -129,8 +147,40 @@ export const BATCH = {
   LENGTH: 56,
 } as const satisfies Record<string, number>;
 
-/** Why `batch_fill` answered 0. */
-export const BATCH_REASON = { EMPTY: 0, WINDOW: 1, LIMIT: 2 } as const satisfies Record<string, number>;
+/** Why `batch_fill` answered 0, and why `ring_fill` took no more. */
+export const BATCH_REASON = {
+  EMPTY: 0,
+  WINDOW: 1,
+  LIMIT: 2,
+  CHAIN: 3,
+  FULL: 4,
+} as const satisfies Record<string, number>;
+
+/** Numbers of io_uring that the core knows by itself, under the kernel's names. */
+export const RING = {
+  IORING_OP_POLL_ADD: 6,
+  IORING_OP_SENDMSG: 9,
+  IORING_OP_ASYNC_CANCEL: 14,
+  IORING_OP_WRITE: 23,
+  IORING_OP_SEND: 26,
+  IORING_OP_SEND_ZC: 47,
+  IORING_OP_SENDMSG_ZC: 48,
+  IOSQE_IO_LINK: 4,
+  IOSQE_IO_HARDLINK: 8,
+  IOSQE_CQE_SKIP_SUCCESS: 64,
+  IORING_RECVSEND_FIXED_BUF: 4,
+  IORING_SEND_ZC_REPORT_USAGE: 8,
+  IORING_CQE_F_MORE: 2,
+  IORING_CQE_F_NOTIF: 8,
+  MSG_WAITALL: 0x100,
+  MSG_NOSIGNAL: 0x4000,
+} as const satisfies Record<string, number>;
+
+/** Slot of an operation whose completions nobody waits for. */
+export const NOBODY = 0xffff_ffff;
+
+/** Completions for each submission entry of the ring. */
+export const COMPLETIONS_PER_ENTRY = 4;
 
 /** Totals that `core_totals` leaves in the COUNTERS region: u64 each, in this order. */
 export const COUNTERS = [
@@ -150,6 +200,7 @@ export const COUNTERS = [
   "staleHandles",
   "maxInFlight",
   "maxInFlightBytes",
+  "lateCompletions",
 ] as const satisfies readonly string[];
 
 /** Totals that `socket_totals` leaves in the COUNTERS region: u64 each, in this order. */

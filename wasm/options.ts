@@ -12,6 +12,8 @@ export interface CoreOptions {
   maxSockets?: number;
   /** Ids outstanding per socket, a power of two, at most 1,048,576. Default 1,024. */
   windowIds?: number;
+  /** Submission entries of an io_uring whose rings are in the core's memory: a power of two, at most 32,768. Default 0: no ring. */
+  ringEntries?: number;
   /** No lease crosses a multiple of this many bytes; a multiple of 65,536. Default 0: no such bound. */
   pieceBytes?: number;
   /** Memory for the tables, zero-filled and large enough. By default the core makes one of the right size. */
@@ -40,17 +42,38 @@ export function checkInteger(action: string, name: string, value: unknown, min: 
   return value;
 }
 
-/** Checks what was asked for and fills in the rest. */
-export function checkOptions(options: CoreOptions): CheckedOptions {
-  const action = "create a core";
+/** An object without options that nobody reads, or a {@linkcode CoreError}: a misspelt one is no default. */
+export function checkNames<T extends object>(action: string, options: T, known: readonly (keyof T)[]): T {
   if (typeof options !== "object" || options === null) {
     throw new CoreError(
       "ERR_INVALID_ARG",
       `Cannot ${action}: options are ${describe(options)}, they must be an object`,
     );
   }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    throw new CoreError("ERR_INVALID_ARG", `Cannot ${action}: there is no option ${name}, only ${known.join(", ")}`);
+  }
+  return options;
+}
+
+const CORE_OPTIONS = [
+  "arenaBytes",
+  "maxLeases",
+  "maxSends",
+  "maxSockets",
+  "windowIds",
+  "ringEntries",
+  "pieceBytes",
+  "memory",
+] as const satisfies (keyof CoreOptions)[];
+
+/** Checks what was asked for and fills in the rest. */
+export function checkOptions(options: CoreOptions): CheckedOptions {
+  const action = "create a core";
+  checkNames(action, options, CORE_OPTIONS);
   const { maxLeases = 16_384, maxSends = 4_096, maxSockets = 1_024, windowIds = 1_024 } = options;
-  const { pieceBytes = 0, memory } = options;
+  const { ringEntries = 0, pieceBytes = 0, memory } = options;
   const arenaBytes = checkInteger(action, "arenaBytes", options.arenaBytes, PAGE_BYTES, MAX_ARENA_BYTES);
   checkMultiple(action, "arenaBytes", arenaBytes);
   checkMultiple(action, "pieceBytes", checkInteger(action, "pieceBytes", pieceBytes, 0, MAX_ARENA_BYTES));
@@ -61,10 +84,17 @@ export function checkOptions(options: CoreOptions): CheckedOptions {
   if ((windowIds & (windowIds - 1)) !== 0) {
     throw new CoreError("ERR_OUT_OF_RANGE", `Cannot ${action}: windowIds is ${windowIds}, it must be a power of two`);
   }
+  checkInteger(action, "ringEntries", ringEntries, 0, 2 ** 15);
+  if ((ringEntries & (ringEntries - 1)) !== 0) {
+    throw new CoreError(
+      "ERR_OUT_OF_RANGE",
+      `Cannot ${action}: ringEntries is ${ringEntries}, it must be 0 or a power of two`,
+    );
+  }
   if (memory !== undefined && !(memory instanceof WebAssembly.Memory)) {
     throw new CoreError("ERR_INVALID_ARG", `Cannot ${action}: memory must be a WebAssembly.Memory`);
   }
-  return { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, pieceBytes, memory };
+  return { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries, pieceBytes, memory };
 }
 
 function checkMultiple(action: string, name: string, bytes: number): void {

@@ -32,6 +32,8 @@ export interface CoreCounters {
   maxInFlight: number;
   /** Most bytes lent at once. */
   maxInFlightBytes: number;
+  /** Completions of operations that were over. A cancelled zero-copy send of a ring causes one. */
+  lateCompletions: number;
 }
 
 /** Totals of a core and its state now. */

@@ -86,4 +86,8 @@ export interface Regions {
   SCRATCH: number;
   /** The end of it all. */
   END: number;
+  /** Ring: what the kernel shares, in its own layout. */
+  RINGS: number;
+  /** Ring: submission entries. */
+  ENTRIES: number;
 }

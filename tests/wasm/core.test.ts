@@ -20,6 +20,9 @@ test("bad options are refused with what is allowed", () => {
   const bad: [CoreErrorCode, unknown][] = [
     ["ERR_INVALID_ARG", undefined],
     ["ERR_INVALID_ARG", {}],
+    ["ERR_INVALID_ARG", null],
+    ["ERR_INVALID_ARG", { arenaBytes: 65_536, foo: 1 }],
+    ["ERR_INVALID_ARG", { arenaBytes: 65_536, maxleases: 5 }],
     ["ERR_INVALID_ARG", { arenaBytes: "64" }],
     ["ERR_INVALID_ARG", { arenaBytes: NaN }],
     ["ERR_INVALID_ARG", { arenaBytes: 65_536.5 }],
@@ -69,6 +72,12 @@ test("bad numbers are refused", () => {
   refuses("ERR_OUT_OF_RANGE", () => core.lend(socket, lease, { at: 100 }));
   refuses("ERR_OUT_OF_RANGE", () => core.lend(socket, lease, { bytes: 0 }));
   refuses("ERR_INVALID_ARG", () => core.socket({ kind: "raw" as "stream" }));
+  for (const options of [null, 5, "stream", { kinds: "stream" }, { kind: Symbol("x") }] as never[]) {
+    refuses("ERR_INVALID_ARG", () => core.socket(options), "make a socket");
+  }
+  for (const options of [null, 5, { byteLength: 5 }, { at: 5n }, { bytes: "5" }] as never[]) {
+    refuses("ERR_INVALID_ARG", () => core.lend(socket, lease, options), "lend a lease");
+  }
   refuses("ERR_OUT_OF_RANGE", () => core.complete(socket, 0, 2 ** 32, false));
   const send = core.lend(socket, lease);
   refuses("ERR_OUT_OF_RANGE", () => core.accept(send, 101));
@@ -85,6 +94,15 @@ test("full tables are errors, a full arena is not", () => {
   core.lend(socket, lease);
   refuses("ERR_NO_SLOT", () => core.lend(socket, lease));
   refuses("ERR_BUSY", () => core.closeSocket(socket));
+});
+
+test("a split that would need too many leases changes nothing", () => {
+  const core = createCore({ arenaBytes: 65_536, maxLeases: 8 });
+  const lease = core.take(1_000)!;
+  refuses("ERR_NO_SLOT", () => core.split(lease, 100));
+  assertEquals([core.describe(lease).bytes, core.stats().leases, core.spareLeases], [1_000, 1, 7]);
+  assertEquals(core.split(lease, 125).length, 8);
+  assertEquals(core.spareLeases, 0);
 });
 
 test("a lease that a receive fills cannot be cut or sent", () => {

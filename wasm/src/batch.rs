@@ -10,7 +10,7 @@ use crate::Fault;
 /// Messages in one batch.
 pub const MESSAGES: u32 = 1024;
 
-/// Why a batch is empty.
+/// Why a batch is empty, or the ring is given no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Reason {
@@ -20,6 +20,10 @@ pub enum Reason {
     Window = 1,
     /// The socket has as many bytes in flight as it may.
     Limit = 2,
+    /// A chain of the stream is in flight.
+    Chain = 3,
+    /// The ring, its operations or their staging are used up.
+    Full = 4,
 }
 
 /// A filled batch.
@@ -136,7 +140,7 @@ impl<C: Counting> Ledger<'_, C> {
 
     fn head(&mut self, slot: u32, generation: u32) -> Result<u32, Fault> {
         let head = self.socket(slot, generation)?.head;
-        if head == 0 {
+        if head == 0 || self.sends[head - 1].state != send::QUEUED {
             return Err(Fault::Busy);
         }
         self.filled = 0;

@@ -36,6 +36,8 @@ pub struct Counters {
     pub max_in_flight: u64,
     /// Most bytes lent at once.
     pub max_in_flight_bytes: u64,
+    /// Completions of operations that were over.
+    pub late_completions: u64,
 }
 
 /// Totals of one socket. The order is part of the interface.

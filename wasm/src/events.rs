@@ -7,14 +7,22 @@ use crate::Fault;
 pub const ACCEPTED: u32 = 1;
 /// The kernel let go of the memory; `value` is 1 if any part was copied.
 pub const RELEASED: u32 = 2;
+/// The kernel refused a send, which is in its queue again; `value` is the errno.
+pub const FAILED: u32 = 3;
+/// A socket (in the place of the send) can take more from its queue.
+pub const READY: u32 = 4;
+/// An operation (in the place of the send) is done; `value` is its result.
+pub const CALLED: u32 = 5;
+/// The same, and more will come of the operation.
+pub const CALLED_MORE: u32 = 6;
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
-    /// [`ACCEPTED`] or [`RELEASED`].
+    /// What happened.
     pub kind: u32,
-    /// Which send.
+    /// To which send, socket or operation.
     pub send: u32,
     /// Its generation.
     pub generation: u32,
@@ -22,8 +30,9 @@ pub struct Event {
     pub value: u32,
 }
 
-/// The ring. It cannot overflow: it holds two events per send record, a send has one of each kind at most, and its
-/// record is reused only after the second was taken.
+/// The ring. It cannot overflow: a send is accepted once and released once, and its record is reused only after the
+/// release was taken. With an io_uring there is more to tell, without end if nobody looks: no completion is taken
+/// without room for what it may bring ([`Events::has_room_beyond`]).
 #[derive(Debug)]
 pub struct Events<'a> {
     ring: Table<'a, Event>,
@@ -60,6 +69,12 @@ impl<'a> Events<'a> {
         self.count
     }
 
+    /// Whether `reserved` more events leave a place free.
+    #[inline]
+    pub fn has_room_beyond(&self, reserved: u32) -> bool {
+        self.count + reserved < self.ring.len()
+    }
+
     /// Event `i` from the oldest.
     #[inline]
     pub fn peek(&self, i: u32) -> Event {
@@ -78,7 +93,9 @@ impl<'a> Events<'a> {
         }
         self.count -= n;
         self.first += n;
-        if self.first >= self.ring.len() {
+        if self.count == 0 {
+            self.first = 0; // the places used last are in the cache
+        } else if self.first >= self.ring.len() {
             self.first -= self.ring.len();
         }
         Ok(())

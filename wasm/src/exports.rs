@@ -7,6 +7,8 @@ use crate::layout::{Layout, Sizes};
 use crate::lease::Leases;
 use crate::ledger::{Ledger, Parts};
 use crate::queue::Withdrawn;
+use crate::ring::{Entry, Params, Ring};
+use crate::submit::Registered;
 use crate::{seq, table, Fault};
 use core::cmp::Ordering;
 use core::ptr::{addr_of, addr_of_mut};
@@ -24,6 +26,7 @@ static mut CORE: Option<Ledger<'static>> = None;
 #[repr(align(4096))]
 struct Out([u32; crate::layout::OUT_WORDS as usize]);
 static mut OUT: Out = Out([0; crate::layout::OUT_WORDS as usize]);
+static mut SIZES: Sizes = Sizes { arena: 0, leases: 0, sends: 0, sockets: 0, window: 0, ring: 0 };
 static mut LAYOUT: Layout = Layout {
     counters: 0,
     events: 0,
@@ -35,6 +38,10 @@ static mut LAYOUT: Layout = Layout {
     blocks: 0,
     index: 0,
     windows: 0,
+    rings: 0,
+    entries: 0,
+    operations: 0,
+    staging: 0,
     end: 0,
 };
 
@@ -83,6 +90,11 @@ fn heap_base() -> u32 {
 }
 
 #[inline]
+fn join(lo: u32, hi: u32) -> u64 {
+    (hi as u64) << 32 | lo as u64
+}
+
+#[inline]
 fn saturate(value: u64) -> u32 {
     value.min(u32::MAX as u64) as u32
 }
@@ -90,14 +102,14 @@ fn saturate(value: u64) -> u32 {
 // Start
 
 #[no_mangle]
-extern "C" fn core_bytes(arena: u32, leases: u32, sends: u32, sockets: u32, window: u32) -> u32 {
-    let sizes = Sizes { arena, leases, sends, sockets, window };
+extern "C" fn core_bytes(arena: u32, leases: u32, sends: u32, sockets: u32, window: u32, ring: u32) -> u32 {
+    let sizes = Sizes { arena, leases, sends, sockets, window, ring };
     sizes.layout(heap_base()).map_or(0, |layout| layout.end as u32)
 }
 
 #[no_mangle]
-extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets: u32, window: u32) -> i32 {
-    let sizes = Sizes { arena, leases, sends, sockets, window };
+extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets: u32, window: u32, ring: u32) -> i32 {
+    let sizes = Sizes { arena, leases, sends, sockets, window, ring };
     let Some(found) = sizes.layout(heap_base()) else { return Fault::Range as i32 };
     let pages = core::arch::wasm32::memory_size(0) as u64;
     if piece % crate::carve::PAGE != 0 || pages * (crate::carve::PAGE as u64) < found.end {
@@ -108,6 +120,8 @@ extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets
         return Fault::Busy as i32;
     }
     *layout() = found;
+    // SAFETY: as for `core`.
+    unsafe { *addr_of_mut!(SIZES) = sizes };
     // SAFETY: the layout gives every table its own aligned stretch above the heap base and below the end of the
     // memory, which was checked; the memory is zero, a valid state of every record.
     unsafe {
@@ -122,11 +136,15 @@ extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets
             leases,
             sockets: from_raw_parts_mut(found.sockets as *mut _, sockets as usize),
             sends: from_raw_parts_mut(found.sends as *mut _, sends as usize),
-            events: from_raw_parts_mut(found.events as *mut _, 2 * sends as usize),
+            events: from_raw_parts_mut(found.events as *mut _, sizes.events() as usize),
             windows: from_raw_parts_mut(found.windows as *mut _, (sockets * window) as usize),
             batch: from_raw_parts_mut(found.batch as *mut _, crate::batch::MESSAGES as usize),
+            operations: from_raw_parts_mut(found.operations as *mut _, sizes.operations() as usize),
+            staging: from_raw_parts_mut(found.staging as *mut _, sizes.staging() as usize),
             window,
             sends_at: found.sends,
+            batch_at: found.batch,
+            staging_at: found.staging,
         });
         *addr_of_mut!(CORE) = Some(ledger);
     }
@@ -135,7 +153,6 @@ extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets
 
 #[no_mangle]
 extern "C" fn core_bases(core_lo: u32, core_hi: u32, arena_lo: u32, arena_hi: u32) {
-    let join = |lo: u32, hi: u32| (hi as u64) << 32 | lo as u64;
     core().set_bases(join(core_lo, core_hi), join(arena_lo, arena_hi));
 }
 
@@ -152,6 +169,8 @@ extern "C" fn region(i: u32) -> u32 {
         6 => layout.batch,
         7 => layout.scratch,
         8 => layout.end as u32,
+        9 => layout.rings,
+        10 => layout.entries,
         _ => 0,
     }
 }
@@ -403,6 +422,121 @@ extern "C" fn batch_fail(socket: u32, generation: u32) -> i32 {
         out([send_generation, withdrawn.accepted, withdrawn.whole as u32]);
         send as i32
     }))
+}
+
+// The ring
+
+/// Takes over the rings that the kernel has set up in the RINGS and ENTRIES regions; its answer is at `params`.
+#[no_mangle]
+extern "C" fn ring_start(params: u32) -> i32 {
+    // SAFETY: as for `core`.
+    let sizes = unsafe { &*addr_of!(SIZES) };
+    let layout = layout();
+    if core().ring.is_some() {
+        return Fault::Busy as i32;
+    }
+    if sizes.ring == 0 || params % 8 != 0 || params as u64 + size_of::<Params>() as u64 > layout.end {
+        return Fault::Range as i32;
+    }
+    // SAFETY: the parameters are inside the memory and plain integers. The regions belong to the ring alone, live as
+    // long as the instance, and are as large as is said.
+    let ring = unsafe {
+        let entries = from_raw_parts_mut(layout.entries as *mut Entry, sizes.ring as usize);
+        Ring::new(layout.rings as *mut u8, sizes.ring_bytes(), entries, &*(params as *const Params))
+    };
+    match ring {
+        Some(ring) => {
+            core().ring = Some(ring);
+            0
+        }
+        None => Fault::Range as i32,
+    }
+}
+
+#[no_mangle]
+extern "C" fn ring_registered(bytes: u32, piece: u32, gathers: u32) {
+    core().registered = Registered { bytes, piece, gathers: gathers != 0 };
+}
+
+#[no_mangle]
+extern "C" fn ring_fill(socket: u32, generation: u32, fd: i32) -> i32 {
+    code(core().ring_fill(socket, generation, fd).map(|(count, reason)| {
+        out([reason as u32]);
+        count as i32
+    }))
+}
+
+#[no_mangle]
+extern "C" fn ring_publish() -> i32 {
+    match &mut core().ring {
+        Some(ring) => ring.publish() as i32,
+        None => Fault::Busy as i32,
+    }
+}
+
+#[no_mangle]
+extern "C" fn ring_reap() -> i32 {
+    let core = core();
+    let result = core.ring_reap();
+    let (flags, lost) = core.ring.as_ref().map_or((0, 0), |ring| (ring.flags(), ring.lost()));
+    out([flags, core.events.count(), core.operations_out(), lost]);
+    code(result.map(|count| count as i32))
+}
+
+#[no_mangle]
+extern "C" fn ring_block(socket: u32, generation: u32) -> i32 {
+    code(core().ring_block(socket, generation).map(i32::from))
+}
+
+#[no_mangle]
+extern "C" fn ring_abandon(send: u32, generation: u32) -> i32 {
+    done(core().ring_abandon(send, generation))
+}
+
+#[no_mangle]
+extern "C" fn ring_cancel(op: u32, generation: u32) -> i32 {
+    done(core().ring_cancel(op, generation))
+}
+
+#[no_mangle]
+extern "C" fn ring_bell(ring_fd: i32, pipe_fd: i32) -> i32 {
+    done(core().ring_bell(ring_fd, pipe_fd))
+}
+
+#[no_mangle]
+#[allow(clippy::too_many_arguments)]
+extern "C" fn ring_call(
+    opcode: u32,
+    ioprio: u32,
+    fd: i32,
+    addr_lo: u32,
+    addr_hi: u32,
+    len: u32,
+    off_lo: u32,
+    off_hi: u32,
+    op_flags: u32,
+    buf_index: u32,
+) -> i32 {
+    let entry = Entry {
+        opcode: opcode as u8,
+        ioprio: ioprio as u16,
+        fd,
+        addr: join(addr_lo, addr_hi),
+        len,
+        off: join(off_lo, off_hi),
+        op_flags,
+        buf_index: buf_index as u16,
+        ..Entry::default()
+    };
+    code(core().ring_call(entry).map(|(op, generation)| {
+        out([generation]);
+        op as i32
+    }))
+}
+
+#[no_mangle]
+extern "C" fn send_copy(send: u32, generation: u32) -> i32 {
+    done(core().send_copy(send, generation))
 }
 
 // Totals

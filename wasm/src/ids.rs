@@ -51,26 +51,56 @@ impl<C: Counting> Ledger<'_, C> {
             socket.tally.bytes_lent += bytes as u64;
             record.refs += 1;
         }
-        record.left = left - bytes;
-        if bytes != left {
+        Ok((id, self.took_head(socket_slot, slot, bytes)))
+    }
+
+    /// The kernel took `bytes` more of the send at the head of its socket's queue. Returns the bytes left.
+    #[inline(always)]
+    pub(crate) fn took_head(&mut self, socket_slot: u32, slot: u32, bytes: u32) -> u32 {
+        let record = &mut self.sends[slot];
+        let left = record.left - bytes;
+        record.left = left;
+        if left != 0 {
             record.advance(bytes);
-            return Ok((id, left - bytes));
+            return left;
         }
-        record.state = send::ACCEPTED;
-        let event = Event { kind: events::ACCEPTED, send: slot, generation: record.generation, value: record.bytes };
-        let (refs, next) = (record.refs, record.link);
+        let next = record.link;
+        let socket = &mut self.sockets[socket_slot];
         socket.head = next;
-        socket.tally.left += 1;
         if next == 0 {
             socket.tail = 0;
         } else {
             self.sends[next - 1].back = 0;
         }
+        self.accepted(socket_slot, slot);
+        0
+    }
+
+    /// The kernel took the last byte of a send that is in no queue any more.
+    #[inline(always)]
+    pub(crate) fn accepted(&mut self, socket_slot: u32, slot: u32) {
+        self.sockets[socket_slot].tally.left += 1;
+        let record = &mut self.sends[slot];
+        record.state = send::ACCEPTED;
+        let event = Event { kind: events::ACCEPTED, send: slot, generation: record.generation, value: record.bytes };
+        let refs = record.refs;
         self.events.push(event);
         if refs == 0 {
             self.release(slot);
         }
-        Ok((id, 0))
+    }
+
+    /// Empty sends at the head of a stream's queue are accepted as they are.
+    #[inline]
+    pub(crate) fn accept_empty(&mut self, socket_slot: u32) {
+        loop {
+            let head = self.sockets[socket_slot].head;
+            if head == 0 || self.sends[head - 1].left != 0 {
+                return;
+            }
+            self.sends[head - 1].flags |= send::COPIED;
+            self.took_head(socket_slot, head - 1, 0);
+        }
     }
 
     /// A failed send took the socket's next id. Nobody owns it.

@@ -5,8 +5,11 @@ use crate::carve::{blocks_needed, Block, Index, PAGE};
 use crate::counters::Counters;
 use crate::events::Event;
 use crate::lease::Lease;
-use crate::send::{Mmsghdr, Send};
+use crate::operation::Operation;
+use crate::ring::{ring_bytes, Entry};
+use crate::send::{Iovec, Mmsghdr, Send};
 use crate::socket::Socket;
+use crate::submit::IOVECS;
 
 /// Sizes of the tables.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub struct Sizes {
     pub sockets: u32,
     /// Ids per socket.
     pub window: u32,
+    /// Entries of the submission ring; 0 for no ring.
+    pub ring: u32,
 }
 
 /// Words of the OUT region.
@@ -53,6 +58,14 @@ pub struct Layout {
     pub index: u32,
     /// Id windows.
     pub windows: u32,
+    /// The rings, as the kernel lays them out.
+    pub rings: u32,
+    /// Submission entries.
+    pub entries: u32,
+    /// Operation records.
+    pub operations: u32,
+    /// Staged iovecs.
+    pub staging: u32,
     /// Bytes of memory in all, a multiple of 64 KiB; as u64, for 4 GiB is possible.
     pub end: u64,
 }
@@ -68,11 +81,50 @@ impl Sizes {
             && table(self.sockets)
             && self.window.is_power_of_two()
             && self.window <= 1 << 20
+            && (self.ring == 0 || self.ring.is_power_of_two() && self.ring <= 1 << 15)
     }
 
     /// Block records.
     pub fn blocks(&self) -> u64 {
         blocks_needed(self.arena, self.leases)
+    }
+
+    /// Completions that the ring has room for.
+    pub fn completions(&self) -> u32 {
+        4 * self.ring
+    }
+
+    /// Bytes of the rings without the entries.
+    pub fn ring_bytes(&self) -> u64 {
+        if self.ring == 0 {
+            return 0;
+        }
+        ring_bytes(self.ring, self.completions()).next_multiple_of(ALIGN)
+    }
+
+    /// Operations of the ring: one for every send, a receive and an accept or a poll for every socket.
+    pub fn operations(&self) -> u32 {
+        if self.ring == 0 {
+            return 0;
+        }
+        self.sends + 2 * self.sockets + 16
+    }
+
+    /// Events.
+    pub fn events(&self) -> u64 {
+        let (sends, sockets) = (self.sends as u64, self.sockets as u64);
+        if self.ring == 0 {
+            return 2 * sends;
+        }
+        3 * sends + 2 * sockets + 2 * self.operations() as u64
+    }
+
+    /// Iovecs to stage.
+    pub fn staging(&self) -> u32 {
+        if self.ring == 0 {
+            return 0;
+        }
+        IOVECS
     }
 
     /// Lays the tables out from `start` on; `None` if a size is bad or they do not fit in 4 GiB.
@@ -90,7 +142,7 @@ impl Sizes {
         let sockets = self.sockets as u64;
         let layout = Layout {
             counters: region(size_of::<Counters>() as u64),
-            events: region(2 * sends * size_of::<Event>() as u64),
+            events: region(self.events() * size_of::<Event>() as u64),
             leases: region(self.leases as u64 * size_of::<Lease>() as u64),
             sends: region(sends * size_of::<Send>() as u64),
             sockets: region(sockets * size_of::<Socket>() as u64),
@@ -99,6 +151,10 @@ impl Sizes {
             blocks: region(self.blocks() * size_of::<Block>() as u64),
             index: region(size_of::<Index>() as u64),
             windows: region(sockets * self.window as u64 * 4),
+            rings: region(self.ring_bytes()),
+            entries: region(self.ring as u64 * size_of::<Entry>() as u64),
+            operations: region(self.operations() as u64 * size_of::<Operation>() as u64),
+            staging: region(self.staging() as u64 * size_of::<Iovec>() as u64),
             end: 0,
         };
         let end = end.div_ceil(PAGE as u64) * PAGE as u64;
@@ -112,6 +168,7 @@ const _: () = {
     assert!(size_of::<Lease>() == 32);
     assert!(size_of::<Block>() == 32);
     assert!(size_of::<Event>() == 16);
-    assert!(size_of::<Socket>() == 128);
-    assert!(size_of::<Counters>() == 128);
+    assert!(size_of::<Socket>() == 192);
+    assert!(size_of::<Operation>() == 32);
+    assert!(size_of::<Counters>() == 136);
 };

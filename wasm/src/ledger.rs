@@ -7,9 +7,12 @@
 use crate::counters::{Counters, Tally};
 use crate::events::{self, Event, Events};
 use crate::lease::Leases;
-use crate::send::{Mmsghdr, Send};
+use crate::operation::Operation;
+use crate::ring::Ring;
+use crate::send::{Iovec, Mmsghdr, Send};
 use crate::seq::{self, Counting, Kernel};
 use crate::socket::{self, Socket};
+use crate::submit::Registered;
 use crate::table::{next_generation, Pool, Table};
 use crate::Fault;
 use core::marker::PhantomData;
@@ -23,16 +26,24 @@ pub struct Parts<'a> {
     pub sockets: &'a mut [Socket],
     /// One record per send in progress.
     pub sends: &'a mut [Send],
-    /// Two per send.
+    /// Three per send, two per socket and two per operation; without a ring two per send.
     pub events: &'a mut [Event],
     /// `window` entries per socket.
     pub windows: &'a mut [u32],
     /// Messages of one batch.
     pub batch: &'a mut [Mmsghdr],
+    /// One per operation of the ring.
+    pub operations: &'a mut [Operation],
+    /// Iovecs of entries that gather several sends.
+    pub staging: &'a mut [Iovec],
     /// Entries per socket, a power of two.
     pub window: u32,
     /// Where the send records start in the core's memory, in bytes.
     pub sends_at: u32,
+    /// Where the batch starts.
+    pub batch_at: u32,
+    /// Where the staging starts.
+    pub staging_at: u32,
 }
 
 /// The ledger.
@@ -54,6 +65,20 @@ pub struct Ledger<'a, C = Kernel> {
     socket_pool: Pool,
     pub(crate) send_pool: Pool,
     pub(crate) sends_at: u32,
+    /// The rings, once the kernel has set them up.
+    pub ring: Option<Ring<'a>>,
+    /// What of the arena is registered.
+    pub registered: Registered,
+    /// Completions of operations that are over.
+    pub late: u64,
+    pub(crate) operations: Table<'a, Operation>,
+    pub(crate) operation_pool: Pool,
+    pub(crate) operations_out: u32,
+    pub(crate) staging: Table<'a, Iovec>,
+    pub(crate) staged_iovecs: u32,
+    pub(crate) staged_messages: u32,
+    pub(crate) batch_at: u32,
+    pub(crate) staging_at: u32,
     pub(crate) core_base: u64,
     pub(crate) arena_base: u64,
     counting: PhantomData<C>,
@@ -76,6 +101,17 @@ impl<'a, C: Counting> Ledger<'a, C> {
             socket_pool: Pool::starting_at(0),
             send_pool: Pool::starting_at(0),
             sends_at: parts.sends_at,
+            ring: None,
+            registered: Registered::default(),
+            late: 0,
+            operations: Table(parts.operations),
+            operation_pool: Pool::starting_at(0),
+            operations_out: 0,
+            staging: Table(parts.staging),
+            staged_iovecs: 0,
+            staged_messages: 0,
+            batch_at: parts.batch_at,
+            staging_at: parts.staging_at,
             core_base: 0,
             arena_base: 0,
             counting: PhantomData,
@@ -116,7 +152,7 @@ impl<'a, C: Counting> Ledger<'a, C> {
     /// Forgets a socket that has nothing queued and nothing outstanding.
     pub fn socket_free(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
         let record = self.socket(slot, generation)?;
-        if record.queued() != 0 || record.outstanding() != 0 {
+        if record.queued() != 0 || record.outstanding() != 0 || record.chain != 0 {
             return Err(Fault::Busy);
         }
         record.flags = 0;
@@ -179,18 +215,22 @@ impl<'a, C: Counting> Ledger<'a, C> {
             stale_handles: self.leases.stale_handles,
             max_in_flight: loans.most,
             max_in_flight_bytes: loans.most_bytes,
+            late_completions: self.late,
         }
     }
 
-    /// Consumes the `n` oldest events; the records of released sends become free.
+    /// Consumes the `n` oldest events; the records of released sends and of operations that are over become
+    /// free.
     pub fn events_take(&mut self, n: u32) -> Result<(), Fault> {
         if n > self.events.count() {
             return Err(Fault::Range);
         }
         for i in 0..n {
             let event = self.events.peek(i);
-            if event.kind == events::RELEASED {
-                self.free_send(event.send);
+            match event.kind {
+                events::RELEASED => self.free_send(event.send),
+                events::CALLED => self.operation_free(event.send),
+                _ => {}
             }
         }
         self.events.skip(n)

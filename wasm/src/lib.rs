@@ -13,12 +13,16 @@ mod ids;
 pub mod layout;
 pub mod lease;
 pub mod ledger;
+pub mod operation;
 pub mod queue;
+pub mod reap;
+pub mod ring;
 pub mod send;
 pub mod seq;
 pub mod socket;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod store;
+pub mod submit;
 mod table;
 
 /// Why an operation was refused. The numbers are what the exports return.

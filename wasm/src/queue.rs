@@ -35,6 +35,12 @@ impl<C: Counting> Ledger<'_, C> {
         &self.sends[slot]
     }
 
+    /// Where the message of a send is, in bytes from the first send record.
+    #[inline]
+    pub(crate) fn message_at(&self, slot: u32) -> u64 {
+        slot as u64 * size_of::<Send>() as u64 + send::offsets::MESSAGE as u64
+    }
+
     /// Where the address of a send is, in bytes from the start of the core's memory.
     #[inline]
     pub fn name_at(&self, slot: u32) -> u32 {
@@ -120,6 +126,16 @@ impl<C: Counting> Ledger<'_, C> {
             return Err(Fault::Busy);
         }
         self.undo(slot);
+        Ok(())
+    }
+
+    /// A queued send asks for a copy from here on.
+    pub fn send_copy(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        let record = self.send(slot, generation)?;
+        if record.state != send::QUEUED {
+            return Err(Fault::Busy);
+        }
+        record.flags &= !send::ZERO_COPY;
         Ok(())
     }
 

@@ -20,12 +20,17 @@ pub const ACCEPTED: u32 = 3;
 /// `state`: released; the event is not taken yet.
 pub const RELEASED: u32 = 4;
 
+/// `state`: the ring has it; no longer in the queue if it is a datagram.
+pub const SUBMITTED: u32 = 5;
+
 /// `flags`: asks for zero-copy.
 pub const ZERO_COPY: u32 = 1;
 /// `flags`: some part was copied.
 pub const COPIED: u32 = 2;
 /// `flags`: failed or cancelled after a part was accepted.
 pub const FAILED: u32 = 8;
+/// `flags`: the program gave it up while the ring had it.
+pub const GIVEN_UP: u32 = 16;
 
 /// Linux `struct iovec`, LP64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,15 +84,15 @@ pub struct Mmsghdr {
 pub struct Send {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `FREE`, `OPEN`, `QUEUED`, `ACCEPTED`, `RELEASED`.
+    /// `FREE`, `OPEN`, `QUEUED`, `SUBMITTED`, `ACCEPTED`, `RELEASED`.
     pub state: u32,
     /// Its socket.
     pub socket: u32,
     /// The socket's generation.
     pub socket_generation: u32,
-    /// Ids outstanding.
+    /// Ids or notifications outstanding.
     pub refs: u32,
-    /// `ZERO_COPY`, `COPIED`, `FAILED`.
+    /// `ZERO_COPY`, `COPIED`, `FAILED`, `GIVEN_UP`.
     pub flags: u32,
     /// Bytes in all.
     pub bytes: u32,
@@ -103,7 +108,7 @@ pub struct Send {
     pub position: u32,
     /// The next send in the queue, plus one; free: the free list.
     pub link: u32,
-    /// The send before it in the queue, plus one.
+    /// The send before it in the queue, plus one. A datagram that the ring has: its operation.
     pub back: u32,
     /// Their slots.
     pub leases: [u32; LEASES],

@@ -10,6 +10,8 @@ pub const LIVE: u32 = 1;
 pub const DATAGRAM: u32 = 2;
 /// `flags`: a zero-copy call failed and may have taken an id.
 pub const SUSPECT: u32 = 4;
+/// `flags`: waits until less is in flight.
+pub const BLOCKED: u32 = 8;
 
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
@@ -20,7 +22,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,
@@ -34,19 +36,32 @@ pub struct Socket {
     pub tail: u32,
     /// Bytes that zero-copy sends may have in flight; `u32::MAX` for no bound.
     pub limit: u32,
+    /// Ring: operations without a result.
+    pub chain: u32,
+    /// Ring: the first of a stream's chain, plus one.
+    pub first_op: u32,
+    /// Ring: the last of it, plus one.
+    pub last_op: u32,
+    /// Ring: why the chain failed.
+    pub error: u32,
+    /// Ring: the first send of the operation that failed it. One that the kernel refuses as it takes it cancels those
+    /// before it in the chain, so that is not always the head.
+    pub error_send: u32,
+    /// Ring: bytes of zero-copy operations without a result.
+    pub submitted: u64,
     /// What it counts.
     pub tally: Tally,
 }
 
 impl Socket {
-    /// Ids outstanding: those given and not resolved.
+    /// Ids outstanding: those given and not resolved. The ring gives one to every operation with a notification.
     #[inline]
     pub fn outstanding(&self) -> u32 {
         let resolved = (self.tally.ids_copied + self.tally.ids_not_copied) as u32;
         seq::distance(self.first, self.next).wrapping_sub(resolved)
     }
 
-    /// Sends in the queue.
+    /// Sends in the queue, and those that the ring has.
     #[inline]
     pub fn queued(&self) -> u32 {
         (self.tally.queued - self.tally.left) as u32

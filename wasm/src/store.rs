@@ -6,7 +6,8 @@ use crate::events::Event;
 use crate::layout::Sizes;
 use crate::lease::{Lease, Leases};
 use crate::ledger::{Ledger, Parts};
-use crate::send::{Mmsghdr, Send};
+use crate::operation::Operation;
+use crate::send::{Iovec, Mmsghdr, Send};
 use crate::seq::Counting;
 use crate::socket::Socket;
 
@@ -22,10 +23,16 @@ pub struct Store {
     events: Vec<Event>,
     windows: Vec<u32>,
     batch: Vec<Mmsghdr>,
+    operations: Vec<Operation>,
+    staging: Vec<Iovec>,
 }
 
 /// Where the send records are said to start.
 pub const SENDS_AT: u32 = 4096;
+/// Where the batch is said to start.
+pub const BATCH_AT: u32 = 1 << 30;
+/// Where the staging is said to start.
+pub const STAGING_AT: u32 = 1 << 31;
 
 impl Store {
     /// Allocates them.
@@ -38,9 +45,11 @@ impl Store {
             index: Box::new(Index::EMPTY),
             sockets: vec![Socket::default(); sizes.sockets as usize],
             sends: vec![Send::default(); sizes.sends as usize],
-            events: vec![Event::default(); 2 * sizes.sends as usize],
+            events: vec![Event::default(); sizes.events() as usize],
             windows: vec![0; (sizes.sockets * sizes.window) as usize],
             batch: vec![Mmsghdr::default(); MESSAGES as usize],
+            operations: vec![Operation::default(); sizes.operations() as usize],
+            staging: vec![Iovec::default(); sizes.staging() as usize],
         }
     }
 
@@ -53,8 +62,12 @@ impl Store {
             events: &mut self.events,
             windows: &mut self.windows,
             batch: &mut self.batch,
+            operations: &mut self.operations,
+            staging: &mut self.staging,
             window: self.sizes.window,
             sends_at: SENDS_AT,
+            batch_at: BATCH_AT,
+            staging_at: STAGING_AT,
         })
     }
 }

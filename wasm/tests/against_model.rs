@@ -36,14 +36,14 @@ proptest! {
         window in 0u32..6,
         (leases, sends, sockets) in (1u32..40, 1u32..24, 1u32..4),
     ) {
-        let sizes = Sizes { arena: pages << 16, leases, sends, sockets, window: 1 << window };
+        let sizes = Sizes { arena: pages << 16, leases, sends, sockets, window: 1 << window, ring: 0 };
         run(sizes, pieces << 16, first_id, &ops);
     }
 
     /// Mostly carving, in an arena that is nearly full.
     #[test]
     fn carving(ops in vec((0u8..10, any::<u32>(), any::<u32>(), any::<u32>()), 1..600), pages in 1u32..40, pieces in 0u32..9) {
-        let sizes = Sizes { arena: pages << 16, leases: 100, sends: 1, sockets: 1, window: 1 };
+        let sizes = Sizes { arena: pages << 16, leases: 100, sends: 1, sockets: 1, window: 1, ring: 0 };
         run(sizes, pieces << 16, 0, &ops);
     }
 
@@ -54,7 +54,7 @@ proptest! {
         first_id in first_id(),
         window in 0u32..7,
     ) {
-        let sizes = Sizes { arena: 1 << 18, leases: 60, sends: 30, sockets: 2, window: 1 << window };
+        let sizes = Sizes { arena: 1 << 18, leases: 60, sends: 30, sockets: 2, window: 1 << window, ring: 0 };
         run(sizes, 0, first_id, &ops);
     }
 }
@@ -62,7 +62,7 @@ proptest! {
 /// What a walk of the request's class would miss is found: a larger block in which the alignment surely fits.
 #[test]
 fn alignment_among_many_blocks_that_do_not_fit() {
-    let sizes = Sizes { arena: 1 << 20, leases: 400, sends: 1, sockets: 1, window: 1 };
+    let sizes = Sizes { arena: 1 << 20, leases: 400, sends: 1, sockets: 1, window: 1, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
     let mut take = |bytes, align| {
@@ -89,7 +89,7 @@ fn alignment_among_many_blocks_that_do_not_fit() {
 #[test]
 fn four_gibibytes() {
     let arena = u32::MAX - 65_535;
-    let sizes = Sizes { arena, leases: 64, sends: 1, sockets: 1, window: 1 };
+    let sizes = Sizes { arena, leases: 64, sends: 1, sockets: 1, window: 1, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
     let whole = ledger.leases.take(arena, 1 << 31).expect("the whole arena");
@@ -113,7 +113,7 @@ fn four_gibibytes() {
 #[test]
 fn no_limit_is_no_limit() {
     let arena = u32::MAX - 65_535;
-    let sizes = Sizes { arena, leases: 1, sends: 4, sockets: 1, window: 4 };
+    let sizes = Sizes { arena, leases: 1, sends: 4, sockets: 1, window: 4, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
     let (socket, generation) = ledger.socket_new(0, u32::MAX).expect("a socket");
@@ -134,7 +134,7 @@ fn no_limit_is_no_limit() {
 /// What a send has in flight comes back only when all of it was accepted, so the limit must not hold back its own rest.
 #[test]
 fn a_send_that_has_begun_passes_the_limit() {
-    let sizes = Sizes { arena: 65_536, leases: 2, sends: 4, sockets: 1, window: 4 };
+    let sizes = Sizes { arena: 65_536, leases: 2, sends: 4, sockets: 1, window: 4, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
     let (socket, generation) = ledger.socket_new(0, 100).expect("a socket");

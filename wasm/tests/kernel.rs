@@ -210,7 +210,7 @@ impl<C: Counting> Simulated<'_, C> {
 /// Holds a conversation, after which nothing may be out. A strict one ends at the first thing that goes wrong; the
 /// other goes on, as a program with the mistake would, and only asks what was lost.
 fn converse<C: Counting>(first_id: u32, steps: &[Step], strict: bool) -> Result<(), String> {
-    let sizes = Sizes { arena: 1 << 16, leases: 256, sends: 128, sockets: 1, window: WINDOW };
+    let sizes = Sizes { arena: 1 << 16, leases: 256, sends: 128, sockets: 1, window: WINDOW, ring: 0 };
     let mut store = Store::new(sizes);
     let mut core = store.ledger::<C>(0);
     // A datagram is taken whole; parts need a stream.

@@ -2,11 +2,13 @@
 
 use ringlet_core::batch::{Reason, MESSAGES};
 use ringlet_core::events::{self, Event};
-use ringlet_core::layout::{OUT_WORDS, SCRATCH};
+use ringlet_core::layout::{Sizes, OUT_WORDS, SCRATCH};
 use ringlet_core::lease::Lease;
+use ringlet_core::operation;
+use ringlet_core::ring::{self, opcode};
 use ringlet_core::send::{self, Mmsghdr, Send};
 use ringlet_core::socket::Socket;
-use ringlet_core::Fault;
+use ringlet_core::{submit, Fault};
 use std::mem::{offset_of, size_of};
 
 const LAYOUT: &str = include_str!("../layout.ts");
@@ -21,8 +23,13 @@ fn number(table: &str, name: &str) -> i64 {
         (&LAYOUT[start..end], format!(" {name}: "))
     };
     let at = body.find(&key).unwrap_or_else(|| panic!("no {name} in {table}")) + key.len();
-    let digits: String = body[at..].chars().take_while(|c| c.is_ascii_digit() || "-_".contains(*c)).collect();
-    digits.replace('_', "").parse().unwrap_or_else(|_| panic!("{table}.{name} is no number"))
+    let text: String = body[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let digits = text.replace('_', "");
+    let parsed = match digits.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16),
+        None => digits.parse(),
+    };
+    parsed.unwrap_or_else(|_| panic!("{table}.{name} is no number: {text}"))
 }
 
 fn assert_table(table: &str, entries: &[(&str, usize)]) {
@@ -100,6 +107,11 @@ fn records() {
             ("HEAD", offset_of!(Socket, head)),
             ("TAIL", offset_of!(Socket, tail)),
             ("LIMIT", offset_of!(Socket, limit)),
+            ("CHAIN", offset_of!(Socket, chain)),
+            ("FIRST_OP", offset_of!(Socket, first_op)),
+            ("LAST_OP", offset_of!(Socket, last_op)),
+            ("ERROR", offset_of!(Socket, error)),
+            ("SUBMITTED", offset_of!(Socket, submitted)),
             ("TALLY", offset_of!(Socket, tally)),
         ],
     );
@@ -113,25 +125,55 @@ fn records() {
     );
 }
 
+fn assert_numbers(table: &str, names: &[&str], values: impl IntoIterator<Item = i64>) {
+    for (name, value) in names.iter().zip(values) {
+        assert_eq!(number(table, name), value, "{table}.{name}");
+    }
+}
+
 #[test]
 fn numbers() {
-    assert_table("EVENT", &[("ACCEPTED", events::ACCEPTED as usize), ("RELEASED", events::RELEASED as usize)]);
-    let states = [send::FREE, send::OPEN, send::QUEUED, send::ACCEPTED, send::RELEASED];
-    for (name, state) in ["FREE", "OPEN", "QUEUED", "ACCEPTED", "RELEASED"].iter().zip(states) {
-        assert_eq!(number("SEND_STATE", name), state as i64, "{name}");
-    }
-    let flags = [send::ZERO_COPY, send::COPIED, send::FAILED];
-    for (name, flag) in ["ZERO_COPY", "COPIED", "FAILED"].iter().zip(flags) {
-        assert_eq!(number("SEND_FLAG", name), flag as i64, "{name}");
-    }
-    let reasons = [Reason::Empty, Reason::Window, Reason::Limit];
-    for (name, reason) in ["EMPTY", "WINDOW", "LIMIT"].iter().zip(reasons) {
-        assert_eq!(number("BATCH_REASON", name), reason as i64, "{name}");
-    }
+    use events::{ACCEPTED, CALLED, CALLED_MORE, FAILED, READY, RELEASED};
+    let kinds = [ACCEPTED, RELEASED, FAILED, READY, CALLED, CALLED_MORE].map(i64::from);
+    assert_numbers("EVENT", &["ACCEPTED", "RELEASED", "FAILED", "READY", "CALLED", "CALLED_MORE"], kinds);
+    let states = [send::FREE, send::OPEN, send::QUEUED, send::SUBMITTED, send::ACCEPTED, send::RELEASED].map(i64::from);
+    assert_numbers("SEND_STATE", &["FREE", "OPEN", "QUEUED", "SUBMITTED", "ACCEPTED", "RELEASED"], states);
+    let flags = [send::ZERO_COPY, send::COPIED, send::FAILED, send::GIVEN_UP].map(i64::from);
+    assert_numbers("SEND_FLAG", &["ZERO_COPY", "COPIED", "FAILED", "GIVEN_UP"], flags);
+    let reasons =
+        [Reason::Empty, Reason::Window, Reason::Limit, Reason::Chain, Reason::Full].map(|reason| reason as i64);
+    assert_numbers("BATCH_REASON", &["EMPTY", "WINDOW", "LIMIT", "CHAIN", "FULL"], reasons);
     let faults = [Fault::NoRoom, Fault::NoSlot, Fault::Stale, Fault::NotHeld, Fault::Range, Fault::Busy];
-    for (name, fault) in ["NO_ROOM", "NO_SLOT", "STALE", "NOT_HELD", "RANGE", "BUSY"].iter().zip(faults) {
-        assert_eq!(number("FAULT", name), fault as i64, "{name}");
-    }
+    let names = ["NO_ROOM", "NO_SLOT", "STALE", "NOT_HELD", "RANGE", "BUSY"];
+    assert_numbers("FAULT", &names, faults.map(|fault| fault as i64));
+}
+
+#[test]
+fn ring() {
+    assert_table(
+        "RING",
+        &[
+            ("IORING_OP_POLL_ADD", opcode::POLL_ADD as usize),
+            ("IORING_OP_SENDMSG", opcode::SENDMSG as usize),
+            ("IORING_OP_ASYNC_CANCEL", opcode::ASYNC_CANCEL as usize),
+            ("IORING_OP_WRITE", opcode::WRITE as usize),
+            ("IORING_OP_SEND", opcode::SEND as usize),
+            ("IORING_OP_SEND_ZC", opcode::SEND_ZC as usize),
+            ("IORING_OP_SENDMSG_ZC", opcode::SENDMSG_ZC as usize),
+            ("IOSQE_IO_LINK", ring::IO_LINK as usize),
+            ("IOSQE_IO_HARDLINK", ring::IO_HARDLINK as usize),
+            ("IOSQE_CQE_SKIP_SUCCESS", ring::CQE_SKIP_SUCCESS as usize),
+            ("IORING_RECVSEND_FIXED_BUF", ring::FIXED_BUF as usize),
+            ("IORING_SEND_ZC_REPORT_USAGE", ring::REPORT_USAGE as usize),
+            ("IORING_CQE_F_MORE", ring::F_MORE as usize),
+            ("IORING_CQE_F_NOTIF", ring::F_NOTIF as usize),
+            ("MSG_WAITALL", submit::MSG_WAITALL as usize),
+            ("MSG_NOSIGNAL", submit::MSG_NOSIGNAL as usize),
+        ],
+    );
+    let sizes = Sizes { arena: 65_536, leases: 1, sends: 1, sockets: 1, window: 1, ring: 8 };
+    let ratio = sizes.completions() / sizes.ring;
+    assert_table("", &[("NOBODY", operation::NOBODY as usize), ("COMPLETIONS_PER_ENTRY", ratio as usize)]);
 }
 
 /// The names are those of the fields, which are all u64, in the order of their declaration.

@@ -1,0 +1,451 @@
+//! Sends as entries of the submission ring.
+//!
+//! Datagrams go one by one, as many at a time as there is room. On a stream bytes keep their order: one chain of
+//! linked entries is in flight, each but the last waits for all its bytes (MSG_WAITALL), and the next chain begins
+//! where the kernel stopped. An entry for several sends is always the last: it ends with what the kernel takes now, so
+//! that nobody waits for the bytes of another send to learn that his own were taken.
+
+use crate::batch::Reason;
+use crate::ledger::Ledger;
+use crate::operation::{self, Operation};
+use crate::ring::{self, opcode, Entry};
+use crate::send::{self, Iovec, Mmsghdr, Msghdr};
+use crate::seq::Counting;
+use crate::socket;
+use crate::table::next_generation;
+use crate::Fault;
+
+/// Iovecs that can be staged before the kernel is entered.
+pub const IOVECS: u32 = 4096;
+/// Entries of one chain.
+const CHAIN: u32 = 64;
+/// Sends go together in one entry up to so many bytes.
+const TOGETHER: u32 = 4 << 20;
+/// Iovecs of one entry: what the kernel takes (UIO_MAXIOV).
+const TOGETHER_IOVECS: u32 = 1024;
+/// Bytes of one iovec in one entry; what is longer is split.
+const LONGEST: u32 = 16 << 20;
+
+/// `Entry::op_flags` of sends: less than all bytes is a failure.
+pub const MSG_WAITALL: u32 = 0x100;
+/// `Entry::op_flags` of sends: no SIGPIPE.
+pub const MSG_NOSIGNAL: u32 = 0x4000;
+
+/// What of the arena is registered with the kernel, and what the kernel can do with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Registered {
+    /// Bytes from the arena's start.
+    pub bytes: u32,
+    /// Bytes of a registered buffer; 0 when one holds all.
+    pub piece: u32,
+    /// Several iovecs may lie in a registered buffer (SENDMSG_ZC, Linux 6.15).
+    pub gathers: bool,
+}
+
+impl Registered {
+    /// The buffer that holds the range wholly.
+    #[inline]
+    fn buffer(&self, offset: u64, bytes: u64) -> Option<u16> {
+        if offset + bytes > self.bytes as u64 {
+            return None;
+        }
+        let (first, last) = match self.piece {
+            0 => (0, 0),
+            piece => (offset / piece as u64, (offset + bytes.max(1) - 1) / piece as u64),
+        };
+        (first == last).then_some(first as u16)
+    }
+}
+
+/// Iovecs that go in one entry.
+#[derive(Clone, Copy)]
+struct Run {
+    zero_copy: bool,
+    buffer: Option<u16>,
+    /// Index of the first staged iovec.
+    first: u32,
+    iovecs: u32,
+    bytes: u32,
+    /// Its first send, and whether it has others too.
+    send: u32,
+    several: bool,
+}
+
+impl<C: Counting> Ledger<'_, C> {
+    /// Prepares entries for the head of a socket's queue. Returns how many, and why not more.
+    pub fn ring_fill(&mut self, slot: u32, generation: u32, fd: i32) -> Result<(u32, Reason), Fault> {
+        let &mut socket::Socket { flags, chain, .. } = self.socket(slot, generation)?;
+        let Some(ring) = &self.ring else { return Err(Fault::Busy) };
+        if ring.pending() == 0 {
+            // The kernel copies messages and iovecs as it takes the entries (IORING_FEAT_SUBMIT_STABLE).
+            self.staged_iovecs = 0;
+            self.staged_messages = 0;
+        }
+        self.filled = 0;
+        let datagram = flags & socket::DATAGRAM != 0;
+        if !datagram && chain != 0 {
+            return Ok((0, Reason::Chain));
+        }
+        self.sockets[slot].flags &= !socket::BLOCKED;
+        if datagram {
+            return Ok(self.fill_datagrams(slot, fd));
+        }
+        Ok(self.fill_chain(slot, fd))
+    }
+
+    fn fill_datagrams(&mut self, slot: u32, fd: i32) -> (u32, Reason) {
+        let mut count = 0;
+        loop {
+            let head = self.sockets[slot].head;
+            if head == 0 {
+                return (count, Reason::Empty);
+            }
+            let send = head - 1;
+            let &send::Send { flags, left, link, .. } = self.send_record(send);
+            let zero_copy = flags & send::ZERO_COPY != 0;
+            if zero_copy && self.over_limit(slot, self.sockets[slot].submitted, left) {
+                self.sockets[slot].flags |= socket::BLOCKED;
+                return (count, Reason::Limit);
+            }
+            if !self.has_room() {
+                return (count, Reason::Full);
+            }
+            let entry = self.datagram_entry(send, fd);
+            let op = self.start(entry, slot, send, left, zero_copy);
+            let record = &mut self.sends[send];
+            record.state = send::SUBMITTED;
+            record.back = op;
+            let socket = &mut self.sockets[slot];
+            socket.head = link;
+            if link == 0 {
+                socket.tail = 0;
+            } else {
+                self.sends[link - 1].back = 0;
+            }
+            count += 1;
+        }
+    }
+
+    fn datagram_entry(&self, send: u32, fd: i32) -> Entry {
+        let record = self.send_record(send);
+        let zero_copy = record.flags & send::ZERO_COPY != 0;
+        let message = &record.message;
+        let parts = record.iovecs.get(..message.iov_len as usize).unwrap_or(&[]);
+        let mut entry = Entry { fd, op_flags: MSG_NOSIGNAL, ..Entry::default() };
+        match parts {
+            &[Iovec { base, len }] if message.control_len == 0 => {
+                entry.opcode = if zero_copy { opcode::SEND_ZC } else { opcode::SEND };
+                entry.addr = base;
+                entry.len = len as u32;
+                entry.off = message.name;
+                entry.addr_len = message.name_len as u16;
+                if zero_copy {
+                    self.describe(&mut entry, self.buffer_of(base, len));
+                }
+            }
+            _ => {
+                entry.opcode = if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
+                entry.addr = self.core_base + self.sends_at as u64 + self.message_at(send);
+                entry.len = 1;
+                if zero_copy {
+                    let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
+                    let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
+                    self.describe(&mut entry, first.filter(|_| parts.iter().all(|part| buffer(part) == first)));
+                }
+            }
+        }
+        entry
+    }
+
+    /// A chain of entries for all that the queue holds, as far as there is room.
+    fn fill_chain(&mut self, slot: u32, fd: i32) -> (u32, Reason) {
+        self.accept_empty(slot);
+        let mut count = 0;
+        let mut lent = 0;
+        let mut run: Option<Run> = None;
+        let mut reason = Reason::Empty;
+        let mut at = self.sockets[slot].head;
+        'queue: while at != 0 {
+            let send = at - 1;
+            let &send::Send { flags, left, bytes, position, lease_count, link, .. } = self.send_record(send);
+            let zero_copy = flags & send::ZERO_COPY != 0;
+            // One that has begun goes on: what it has in flight comes back only when all of it has.
+            if zero_copy && left == bytes && self.over_limit(slot, lent, left) {
+                self.sockets[slot].flags |= socket::BLOCKED;
+                reason = Reason::Limit;
+                break;
+            }
+            for i in position..lease_count {
+                let Some(&Iovec { mut base, mut len }) = self.sends[send].iovecs.get(i as usize) else { break };
+                while len != 0 {
+                    let part = len.min(LONGEST as u64);
+                    let buffer = if zero_copy { self.buffer_of(base, part) } else { None };
+                    let alone = buffer.is_some() && !self.registered.gathers;
+                    let joins = |run: &Run| {
+                        !alone
+                            && (run.zero_copy, run.buffer) == (zero_copy, buffer)
+                            && run.bytes as u64 + part <= TOGETHER as u64
+                            && run.iovecs < TOGETHER_IOVECS
+                    };
+                    if !run.as_ref().is_some_and(joins) {
+                        if let Some(run) = run.take() {
+                            self.emit(run, slot, fd, count);
+                            count += 1;
+                            if run.several || count == CHAIN {
+                                break 'queue;
+                            }
+                        }
+                        if !self.has_room() || self.staged_messages == self.batch.len() {
+                            reason = Reason::Full;
+                            break 'queue;
+                        }
+                        let first = self.staged_iovecs;
+                        run = Some(Run { zero_copy, buffer, first, iovecs: 0, bytes: 0, send, several: false });
+                    }
+                    if self.staged_iovecs == self.staging.len() {
+                        reason = Reason::Full;
+                        break 'queue;
+                    }
+                    self.staging[self.staged_iovecs] = Iovec { base, len: part };
+                    self.staged_iovecs += 1;
+                    if let Some(run) = &mut run {
+                        run.iovecs += 1;
+                        run.bytes += part as u32;
+                        run.several |= run.send != send;
+                    }
+                    self.sends[send].state = send::SUBMITTED;
+                    base += part;
+                    len -= part;
+                }
+            }
+            if left == 0 {
+                break; // an empty send is accepted when it is at the head
+            }
+            lent += if zero_copy { left as u64 } else { 0 };
+            at = link;
+        }
+        if let Some(run) = run.filter(|run| run.iovecs != 0) {
+            self.emit(run, slot, fd, count);
+            count += 1;
+        }
+        (count, reason)
+    }
+
+    /// Puts an entry for a run into the ring; entries of a chain after the first wait for the one before.
+    fn emit(&mut self, run: Run, slot: u32, fd: i32, before: u32) {
+        let mut entry = Entry { fd, op_flags: MSG_NOSIGNAL, ..Entry::default() };
+        if run.iovecs == 1 {
+            self.staged_iovecs = run.first;
+            let Iovec { base, len } = self.staging[run.first];
+            entry.opcode = if run.zero_copy { opcode::SEND_ZC } else { opcode::SEND };
+            entry.addr = base;
+            entry.len = len as u32;
+        } else {
+            let iov = self.core_base + self.staging_at as u64 + run.first as u64 * size_of::<Iovec>() as u64;
+            let header = Msghdr { iov, iov_len: run.iovecs as u64, ..Msghdr::default() };
+            let message = self.staged_messages;
+            self.batch[message] = Mmsghdr { header, ..Mmsghdr::default() };
+            self.staged_messages += 1;
+            entry.opcode = if run.zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
+            entry.addr = self.core_base + self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
+            entry.len = 1;
+        }
+        if run.zero_copy {
+            self.describe(&mut entry, run.buffer);
+        }
+        if before != 0 {
+            if let Some(last) = self.ring.as_mut().and_then(|ring| ring.last()) {
+                last.flags |= ring::IO_LINK;
+                last.op_flags |= MSG_WAITALL;
+            }
+        }
+        let op = self.start(entry, slot, run.send, run.bytes, run.zero_copy);
+        let socket = &mut self.sockets[slot];
+        let last = socket.last_op;
+        socket.last_op = op + 1;
+        if before == 0 {
+            socket.first_op = op + 1;
+        } else {
+            self.operations[last - 1].link = op + 1;
+        }
+    }
+
+    /// Says where the bytes of a zero-copy entry are.
+    #[inline]
+    fn describe(&self, entry: &mut Entry, buffer: Option<u16>) {
+        entry.ioprio = ring::REPORT_USAGE;
+        if let Some(buffer) = buffer {
+            entry.ioprio |= ring::FIXED_BUF;
+            entry.buf_index = buffer;
+        }
+    }
+
+    #[inline]
+    fn buffer_of(&self, base: u64, bytes: u64) -> Option<u16> {
+        self.registered.buffer(base - self.arena_base, bytes)
+    }
+
+    /// Whether zero-copy sends of a socket would have too much in flight, what was submitted included. With nothing in
+    /// flight a send larger than the limit still goes, or it never would.
+    #[inline]
+    fn over_limit(&self, slot: u32, submitted: u64, bytes: u32) -> bool {
+        let socket = &self.sockets[slot];
+        let busy = socket.in_flight() + submitted;
+        busy != 0 && socket.limit != u32::MAX && busy + bytes as u64 > socket.limit as u64
+    }
+
+    /// Whether one more entry can be prepared.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.operation_pool.has_room(&self.operations) && self.ring.as_ref().is_some_and(|ring| ring.room() != 0)
+    }
+
+    /// Gives an entry its operation and puts it into the ring, which has room.
+    #[inline]
+    fn start(&mut self, mut entry: Entry, slot: u32, send: u32, bytes: u32, zero_copy: bool) -> u32 {
+        let kind = if zero_copy { operation::SEND_ZC } else { operation::SEND };
+        let op = self.operation(Operation { kind, socket: slot, send, bytes, ..Operation::default() }, &mut entry);
+        let socket = &mut self.sockets[slot];
+        socket.chain += 1;
+        if zero_copy {
+            socket.submitted += bytes as u64;
+        }
+        op
+    }
+
+    /// A record for an operation, whose entry goes into the ring. There is room.
+    #[inline]
+    fn operation(&mut self, operation: Operation, entry: &mut Entry) -> u32 {
+        let (Some(op), Some(ring)) = (self.operation_pool.take(&mut self.operations), &mut self.ring) else {
+            crate::table::trap()
+        };
+        let record = &mut self.operations[op];
+        let generation = if record.generation == 0 { 1 } else { record.generation };
+        *record = Operation { generation, ..operation };
+        self.operations_out += 1;
+        entry.user_data = Operation::user_data(op, generation);
+        ring.push(*entry);
+        op
+    }
+
+    /// Operations that the kernel is not done with.
+    pub fn operations_out(&self) -> u32 {
+        self.operations_out
+    }
+
+    /// Frees an operation: what still comes of it is late.
+    #[inline]
+    pub(crate) fn operation_free(&mut self, op: u32) {
+        let record = &mut self.operations[op];
+        self.operations_out -= (record.kind != operation::DONE) as u32;
+        record.kind = operation::FREE;
+        record.generation = next_generation(record.generation);
+        self.operation_pool.give(&mut self.operations, op);
+    }
+
+    /// Prepares an operation of JavaScript's. Returns its slot and generation.
+    pub fn ring_call(&mut self, mut entry: Entry) -> Result<(u32, u32), Fault> {
+        if !self.has_room() {
+            return Err(Fault::NoRoom);
+        }
+        let op = self.operation(Operation { kind: operation::CALL, ..Operation::default() }, &mut entry);
+        Ok((op, self.operations[op].generation))
+    }
+
+    /// Prepares the doorbell: when the ring `ring_fd` has a completion, a byte is written to `pipe_fd`. Neither step
+    /// posts a completion of its own.
+    pub fn ring_bell(&mut self, ring_fd: i32, pipe_fd: i32) -> Result<(), Fault> {
+        const POLLIN: u32 = 1;
+        let Some(ring) = &mut self.ring else { return Err(Fault::Busy) };
+        if ring.room() < 2 {
+            return Err(Fault::NoRoom);
+        }
+        ring.push(Entry {
+            opcode: opcode::POLL_ADD,
+            flags: ring::IO_HARDLINK | ring::CQE_SKIP_SUCCESS,
+            fd: ring_fd,
+            op_flags: POLLIN,
+            user_data: Operation::user_data(operation::NOBODY, 0),
+            ..Entry::default()
+        });
+        ring.push(Entry {
+            opcode: opcode::WRITE,
+            flags: ring::CQE_SKIP_SUCCESS,
+            fd: pipe_fd,
+            // Any byte will do, as long as it stays where it is.
+            addr: self.core_base + self.staging_at as u64,
+            len: 1,
+            off: u64::MAX,
+            user_data: Operation::user_data(operation::NOBODY, 0),
+            ..Entry::default()
+        });
+        Ok(())
+    }
+
+    /// Prepares the cancelling of an operation; what comes of it is what comes of the operation.
+    pub fn ring_cancel(&mut self, op: u32, generation: u32) -> Result<(), Fault> {
+        let Some(ring) = &mut self.ring else { return Err(Fault::Busy) };
+        if ring.room() == 0 {
+            return Err(Fault::NoRoom);
+        }
+        ring.push(Entry {
+            opcode: opcode::ASYNC_CANCEL,
+            flags: ring::CQE_SKIP_SUCCESS,
+            fd: -1,
+            addr: Operation::user_data(op, generation),
+            user_data: Operation::user_data(operation::NOBODY, 0),
+            ..Entry::default()
+        });
+        Ok(())
+    }
+
+    /// Asks the kernel to stop working on a send that it has. A failure says later that it did; or the send succeeds.
+    pub fn ring_abandon(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        let &mut send::Send { state, socket, back, .. } = self.send(slot, generation)?;
+        if state != send::SUBMITTED {
+            return Err(Fault::Busy);
+        }
+        let socket::Socket { flags, first_op, .. } = self.sockets[socket];
+        let op = if flags & socket::DATAGRAM != 0 { back + 1 } else { first_op };
+        if op != 0 {
+            let generation = self.operations[op - 1].generation;
+            self.ring_cancel(op - 1, generation)?;
+        }
+        self.sends[slot].flags |= send::GIVEN_UP;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_the_buffer_that_holds_all_of_it() {
+        const PIECE: u64 = 1 << 30;
+        let pieces = Registered { bytes: 5 << 29, piece: 1 << 30, gathers: true };
+        for (offset, bytes, buffer) in [
+            (0, 1, Some(0)),
+            (0, PIECE, Some(0)),
+            (PIECE - 1, 1, Some(0)),
+            (PIECE - 1, 2, None),
+            (PIECE, 1, Some(1)),
+            (0, PIECE + 1, None),
+            (2 * PIECE - 64, 64, Some(1)),
+            (2 * PIECE, PIECE / 2, Some(2)),
+            (2 * PIECE, PIECE / 2 + 1, None),
+            (5 * PIECE / 2, 1, None),
+            (u32::MAX as u64, 1, None),
+        ] {
+            assert_eq!(pieces.buffer(offset, bytes), buffer, "{bytes} bytes from {offset} on");
+        }
+    }
+
+    #[test]
+    fn one_buffer_or_none() {
+        let one = Registered { bytes: 3 << 30, piece: 0, gathers: false };
+        assert_eq!(one.buffer((1 << 30) - 1, 2), Some(0));
+        assert_eq!(one.buffer(3 << 30, 1), None);
+        assert_eq!(Registered::default().buffer(0, 1), None);
+    }
+}
