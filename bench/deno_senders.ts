@@ -109,7 +109,7 @@ async function denoDatagram(job: Job): Promise<Sender> {
   };
 }
 
-/** Ringlet over TCP, with promises, `together` sends at a time. */
+/** Ringlet over TCP, with promises, `together` sends at a time. One is awaited as a program would, without a list of it. */
 async function tcp(together: number, job: Job): Promise<Sender> {
   const io = await openFor(job, { engine: "auto" });
   const conn = await io.connect(job.to);
@@ -119,7 +119,8 @@ async function tcp(together: number, job: Job): Promise<Sender> {
     payload: (i) => leases.at(i).bytes,
     async send(from, count) {
       for (let at = from; at < from + count; at += together) {
-        await Promise.all(Array.from({ length: together }, (_, i) => conn.send(leases.at(at + i))));
+        if (together === 1) await conn.send(leases.at(at));
+        else await Promise.all(Array.from({ length: together }, (_, i) => conn.send(leases.at(at + i))));
       }
       await leases.renew(from, count);
       await conn.recv(answer);

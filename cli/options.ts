@@ -111,7 +111,9 @@ export const OPTIONS = {
   timeout: number("SECONDS", LIMITS.seconds, 30, "give up on a peer that is silent for so long", DECIMAL),
   wait: number("SECONDS", LIMITS.seconds, undefined, "give up when no sender has come by then", DECIMAL),
   "no-off-host": flag("leave out the second leg"),
-  json: flag("print one JSON object as the last line instead of the table"),
+  json: flag(
+    "print one JSON object as the last line instead of the table; when nothing could be started, it has error and exitCode only",
+  ),
   quiet: flag("print neither progress nor table", "q"),
   help: flag("show this help", "h"),
 } as const satisfies Record<string, Option<unknown>>;

@@ -14,14 +14,15 @@ import { open, type TcpConn } from "@ringlet/ringlet";
 const CHUNK_BYTES = 256 * 1024;
 const path = process.argv[2] ?? process.execPath;
 
+await using file = await openFile(path);
 await using io = await open({ arenaBytes: 8 << 20 });
 await using listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
 const { port } = listener.localAddr as { port: number };
 
-const received = listener.accept().then(receiveAll);
 await using conn = await io.connect({ hostname: "127.0.0.1", port });
-const sent = await sendAll(conn);
-console.log(`sent      ${sent}\nreceived  ${await received}`);
+const peer = await listener.accept();
+const [sent, received] = await Promise.all([sendAll(conn), receiveAll(peer)]);
+console.log(`sent      ${sent}\nreceived  ${received}`);
 
 const { lent, released, inFlight, maxInFlight } = io.stats();
 console.log(
@@ -31,7 +32,6 @@ console.log(
 async function sendAll(conn: TcpConn): Promise<string> {
   const hash = createHash("sha256");
   const releases: Promise<unknown>[] = [];
-  const file = await openFile(path);
   for (;;) {
     const lease = await io.lease(CHUNK_BYTES); // waits while everything is lent: this is what bounds the memory
     const { bytesRead } = await file.read(lease.bytes);
@@ -43,7 +43,6 @@ async function sendAll(conn: TcpConn): Promise<string> {
     releases.push(conn.send(lease, { byteLength: bytesRead }).then((receipt) => receipt.released));
   }
   await Promise.all(releases);
-  await file.close();
   await conn.closeWrite();
   return hash.digest("hex");
 }

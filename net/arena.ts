@@ -132,6 +132,11 @@ export class Arena {
     if (result === 1) this.serve();
   }
 
+  /** Refuses what needs `n` further leases, before half of it is done, if there cannot be so many. */
+  requireSpare(n: number): void {
+    if (n > this.#core.spareLeases) throw tableFull("maxLeases");
+  }
+
   cut(lease: Lease, at: number): Lease {
     const slot = this.#core.raw.lease_cut(lease.slot, lease.generation, at);
     if (slot >= 0) return this.#made(slot);

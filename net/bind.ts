@@ -5,6 +5,8 @@
  */
 import { C } from "../ffi/abi.ts";
 import { type InternetAddress, toIpv6 } from "../ffi/address.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import { SocketFile } from "../ffi/socket_file.ts";
 import { RingletError } from "./errors.ts";
 import { checkFlow, FLOW_OPTIONS, type FlowOptions, makeDescriptor, mustSucceed } from "./flow.ts";
 import type { Hub } from "./hub.ts";
@@ -31,7 +33,7 @@ export interface ListenOptions extends FlowOptions, TcpSocketOptions, BindOption
   hostname?: string;
   /** The local port; 0 lets the system choose. */
   port?: number;
-  /** The path of a Unix socket instead. */
+  /** The path of a Unix socket instead, which has no TCP options. Closing the listener removes the file. */
   path?: string;
   /** Connections that may wait to be accepted. Default 4096, capped by net.core.somaxconn. */
   backlog?: number;
@@ -64,6 +66,11 @@ const UDP_BIND_OPTIONS: readonly (keyof UdpOptions)[] = [
   "port",
   "remote",
 ];
+/** What to do when a path cannot be bound. */
+const UNIX_ADVICE = {
+  [ERRNO.EADDRINUSE]: "somebody listens at this path, or did and left the file behind: then remove it",
+  [ERRNO.EACCES]: "the permissions of the path forbid it",
+};
 const NO_IPV6_OPTIONS = BIND_OPTIONS.filter((name) => name !== "ipv6Only");
 
 /** See `Io.listen`. */
@@ -76,17 +83,27 @@ export async function listen(hub: Hub, options: ListenOptions): Promise<TcpListe
   const target = streamAddress(options, 0);
   const unix = "path" in target;
   if (!unix) checkAddress(system, target, 0);
-  const address = unix ? unixAddress(system, target.path) : (await resolve(system, target.hostname, target.port))[0];
+  const address = unix
+    ? unixAddress(system, target.path)
+    : (await resolve(system, target.hostname, target.port, hub.closed))[0];
   const { family, bytes } = address;
-  const fd = makeDescriptor(hub, family, C.SOCK_STREAM, (fd) => {
+  let file: SocketFile | undefined;
+  const prepare = (fd: number) => {
     if (!unix) applySettings(system, fd, family, { reuseAddress: true, ...options }, bindOptions(family));
     // Buffer sizes decide the window that is offered while connecting, so the listener has them too.
     applySettings(system, fd, family, options, UNIX_OPTIONS);
     const what = `listen at ${addressText(target)}`;
-    mustSucceed(hub, "bind", system.libc.call.bind(fd, bytes, bytes.length), what);
+    mustSucceed(hub, "bind", system.libc.call.bind(fd, bytes, bytes.length), what, unix ? UNIX_ADVICE : {});
+    if (unix) file = new SocketFile(target.path);
     mustSucceed(hub, "listen", system.libc.call.listen(fd, backlog), what);
-  });
-  return new TcpListener({ hub, fd, family, stream: true }, flow, options);
+  };
+  try {
+    const fd = makeDescriptor(hub, family, C.SOCK_STREAM, prepare);
+    return new TcpListener({ hub, fd, family, stream: true }, flow, options, file);
+  } catch (error) {
+    file?.remove();
+    throw error;
+  }
 }
 
 /** See `Io.bindUdp`. */
@@ -98,7 +115,7 @@ export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket>
   const { hostname = "0.0.0.0", port = 0, remote } = options;
   checkAddress(system, { hostname, port }, 0);
   if (remote !== undefined) checkAddress(system, checkOptions("remote", remote, ["hostname", "port"]), 1);
-  const [{ family, bytes }] = await resolve(system, hostname, port);
+  const [{ family, bytes }] = await resolve(system, hostname, port, hub.closed);
   const peer = remote === undefined ? undefined : await peerAddress(hub, family, remote);
   const fd = makeDescriptor(hub, family, C.SOCK_DGRAM, (fd) => {
     applySettings(system, fd, family, options, [...bindOptions(family), ...UDP_OPTIONS]);
@@ -111,7 +128,7 @@ export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket>
 }
 
 async function peerAddress(hub: Hub, family: number, remote: InternetAddress): Promise<Uint8Array> {
-  const found = await resolve(hub.system, remote.hostname, remote.port);
+  const found = await resolve(hub.system, remote.hostname, remote.port, hub.closed);
   const peer = found.find((address) => address.family === family || family === C.AF_INET6);
   if (peer === undefined) {
     throw new RingletError(

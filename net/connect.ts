@@ -13,7 +13,6 @@ import { checkAddress, resolve, streamAddress, unixAddress } from "./resolve.ts"
 import { TcpConn } from "./tcp.ts";
 import { addressText } from "./text.ts";
 import { integer, notAborted, options as checkOptions, port, text } from "./validate.ts";
-import { unlessAborted } from "./waiters.ts";
 
 /** Options of `connect`: a host and a port, or a path. */
 export interface ConnectOptions extends FlowOptions, TcpSocketOptions {
@@ -21,7 +20,7 @@ export interface ConnectOptions extends FlowOptions, TcpSocketOptions {
   hostname?: string;
   /** The peer's port. */
   port?: number;
-  /** The path of a Unix socket instead. */
+  /** The path of a Unix socket instead, which has no TCP options. */
   path?: string;
   /** Local address to connect from. */
   localHostname?: string;
@@ -59,39 +58,57 @@ export async function connect(hub: Hub, options: ConnectOptions): Promise<TcpCon
   const timeout = options.timeoutMs === undefined
     ? undefined
     : AbortSignal.timeout(integer("timeoutMs", options.timeoutMs, 1, 2 ** 31 - 1));
+  const untilMs = performance.now() + (options.timeoutMs ?? Infinity);
   notAborted(options.signal);
-  const signals = [options.signal, timeout].filter((signal) => signal !== undefined);
-  const signal = AbortSignal.any(signals);
+  const signal = AbortSignal.any([hub.closed, options.signal, timeout].filter((signal) => signal !== undefined));
+  let silent = { who: "the name server", syscall: "getaddrinfo" };
   try {
-    return await connectToAny(hub, target, options, flow, signal);
+    const addresses = await addressesOf(hub, target, signal);
+    silent = { who: "the peer", syscall: "connect" };
+    return await connectToAny({ hub, target, options, flow }, addresses, signal, untilMs);
   } catch (error) {
     notAborted(options.signal);
     if (!timeout?.aborted) throw error;
     const what = `connect to ${addressText(target)} within ${options.timeoutMs} ms`;
-    throw new RingletError("ETIMEDOUT", `Cannot ${what}: the peer did not answer`, { syscall: "connect" });
+    throw new RingletError("ETIMEDOUT", `Cannot ${what}: ${silent.who} did not answer`, { syscall: silent.syscall });
   }
 }
 
-async function connectToAny(
+/** What all attempts of one `connect` share. */
+interface Attempt {
+  readonly hub: Hub;
+  readonly target: InternetAddress | UnixAddress;
+  readonly options: ConnectOptions;
+  readonly flow: Flow;
+}
+
+async function addressesOf(
   hub: Hub,
   target: InternetAddress | UnixAddress,
-  options: ConnectOptions,
-  flow: Flow,
   signal: AbortSignal,
+): Promise<EncodedAddress[]> {
+  if ("path" in target) return [unixAddress(hub.system, target.path)];
+  checkAddress(hub.system, target, 1);
+  return await resolve(hub.system, target.hostname, target.port, signal);
+}
+
+async function connectToAny(
+  attempt: Attempt,
+  addresses: readonly EncodedAddress[],
+  signal: AbortSignal,
+  untilMs: number,
 ): Promise<TcpConn> {
-  const startMs = performance.now();
-  const addresses = await unlessAborted(addressesOf(hub, target), signal);
   let failure: unknown;
   for (const [i, address] of addresses.entries()) {
     const others = addresses.length - 1 - i;
     let share = signal;
-    if (options.timeoutMs !== undefined && others > 0) {
+    if (untilMs < Infinity && others > 0) {
       // One that does not answer leaves time for those behind it.
-      const leftMs = options.timeoutMs - (performance.now() - startMs);
+      const leftMs = untilMs - performance.now();
       share = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.floor(leftMs / (others + 1))))]);
     }
     try {
-      return await connectTo(hub, address, target, options, flow, share);
+      return await connectTo(attempt, address, share);
     } catch (error) {
       signal.throwIfAborted();
       failure = error;
@@ -100,18 +117,9 @@ async function connectToAny(
   throw failure;
 }
 
-async function addressesOf(hub: Hub, target: InternetAddress | UnixAddress): Promise<EncodedAddress[]> {
-  if ("path" in target) return [unixAddress(hub.system, target.path)];
-  checkAddress(hub.system, target, 1);
-  return await resolve(hub.system, target.hostname, target.port);
-}
-
 async function connectTo(
-  hub: Hub,
+  { hub, target, options, flow }: Attempt,
   { family, bytes }: EncodedAddress,
-  target: InternetAddress | UnixAddress,
-  options: ConnectOptions,
-  flow: Flow,
   signal: AbortSignal,
 ): Promise<TcpConn> {
   signal.throwIfAborted();

@@ -1,10 +1,8 @@
 /**
- * A socket as the engines see it: a descriptor, its place in the core, its queue of sends and its end.
+ * A socket as the engines see it: a descriptor, its place in the core and its queue of sends.
  *
  * @module
  */
-import { C } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
 import { decodeAddress, type InternetAddress, type UnixAddress } from "../ffi/address.ts";
 import {
   type Handle,
@@ -15,6 +13,7 @@ import {
   type SocketStats as CoreSocketStats,
 } from "../wasm/mod.ts";
 import { foreign, tableFull } from "./arena.ts";
+import { Closing } from "./closing.ts";
 import { closedError, RingletError, systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
@@ -24,9 +23,6 @@ import { PromisedSend, type SendFailure, type SendOwner } from "./sends.ts";
 import { addressText } from "./text.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyPolicy } from "./zerocopy_policy.ts";
-
-/** How long the kernel gets to answer when its loans were taken back. */
-const WITHDRAW_MS = 100;
 
 const { FAULT, SEND_FLAG, SOCKET_KIND } = layout;
 
@@ -89,21 +85,13 @@ export class Endpoint {
   readonly acceptors: Waiters<void, number> = new Waiters();
   /** Connects that wait for an answer. */
   readonly connectors: Waiters<void, true> = new Waiters();
-  /** Called whenever a send ends. */
-  readonly #onEnd = new Set<() => void>();
+  /** How it ends. */
+  readonly closing: Closing = new Closing(this);
   remote: InternetAddress | UnixAddress | undefined;
   #inFlight = 0;
   #ref = true;
   #pending = 0;
-  /** The program may send. */
-  #writable = true;
-  /** The kernel is given no more sends. */
-  #sealed = false;
-  #closing: Promise<void> | undefined;
   #lastCounters: CoreSocketStats | undefined;
-  readonly #deadline = new AbortController();
-  /** The program wants the connection gone, whatever is in flight. */
-  #reset = false;
 
   /** Takes over `init.fd`: it is closed when this throws. */
   constructor(init: EndpointInit) {
@@ -112,7 +100,7 @@ export class Endpoint {
     this.family = init.family;
     this.stream = init.stream;
     this.policy = init.policy;
-    if (this.hub.closed) {
+    if (this.hub.closed.aborted) {
       this.hub.system.libc.call.close(this.fd);
       throw closedError("io");
     }
@@ -135,16 +123,7 @@ export class Endpoint {
 
   /** `what` names the kind of socket in the error. */
   requireOpen(what = "socket"): void {
-    if (this.#closing !== undefined) throw closedError(what);
-  }
-
-  /** Aborted when a close stops being patient. */
-  get deadline(): AbortSignal {
-    return this.#deadline.signal;
-  }
-
-  get closing(): boolean {
-    return this.#closing !== undefined;
+    if (this.closing.begun) throw closedError(what);
   }
 
   // Sends
@@ -217,7 +196,7 @@ export class Endpoint {
     const owner = new PromisedSend(this, bytes);
     const zeroCopy = this.asksZeroCopy(bytes);
     const attempt = (): true | undefined => {
-      this.#requireUnsealed();
+      this.closing.requireUnsealed();
       const id = this.#enqueue(parts, name, owner, zeroCopy);
       if (id < 0) return undefined;
       if (signal !== undefined) owner.abortWith(signal, id);
@@ -243,7 +222,7 @@ export class Endpoint {
     const drop = () => void this.hub.core.raw.send_drop(handleSlot(id), handleGeneration(id));
     const start = () => {
       try {
-        this.#requireUnsealed();
+        this.closing.requireUnsealed();
       } catch (error) {
         drop();
         return Promise.reject(error);
@@ -266,19 +245,6 @@ export class Endpoint {
   part(lease: Lease, offset: number, byteLength: number): Part {
     if (lease.arena !== this.hub.arena) throw foreign();
     return { lease, offset, byteLength };
-  }
-
-  /** Refuses new sends after `closeWrite` or `close`. */
-  requireWritable(): void {
-    this.requireOpen();
-    if (!this.#writable) throw writeClosed();
-  }
-
-  /** Refuses sends that had to wait, when the stream has ended before their turn. */
-  #requireUnsealed(): void {
-    if (!this.#sealed) return;
-    this.requireOpen();
-    throw writeClosed();
   }
 
   /** A queued send leaves the queue; what the kernel has accepted of it stays accepted. */
@@ -329,8 +295,8 @@ export class Endpoint {
   end(): void {
     this.#inFlight -= 1;
     this.pend(-1);
-    for (const wake of this.#onEnd) wake();
-    if (this.#inFlight === 0 && this.hub.quarantine.delete(this)) this.#finish();
+    this.closing.sendEnded();
+    if (this.#inFlight === 0 && this.hub.quarantine.delete(this)) this.dismantle();
   }
 
   /** Sends that have not ended. */
@@ -360,109 +326,16 @@ export class Endpoint {
     this.hub.addRefs(ref ? this.#pending : -this.#pending);
   }
 
-  // The end
-
-  /** No more sends: what is queued goes out, then the peer sees the end of the stream. */
-  async closeWrite(): Promise<void> {
-    this.requireOpen();
-    if (!this.#writable) return;
-    this.#writable = false;
-    await this.#until(() => this.#allQueuedIsOut());
-    if (this.#closing === undefined) this.#shutdown();
-  }
-
-  #allQueuedIsOut(): boolean {
-    return this.turns === 0 && this.queued() === 0;
-  }
-
-  #shutdown(): void {
-    this.#sealed = true;
-    if (this.stream) this.hub.system.libc.call.shutdown(this.fd, C.SHUT_WR);
-  }
-
-  /** Waits until `done`, looking again whenever a send ends and every few milliseconds. An aborted signal ends the wait. */
-  async #until(done: () => boolean, signal?: AbortSignal): Promise<void> {
-    for (let pauseMs = 0; !done() && !signal?.aborted; pauseMs = Math.min(pauseMs + 1, 20)) {
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          clearTimeout(timer);
-          signal?.removeEventListener("abort", wake);
-          this.#onEnd.delete(wake);
-          resolve();
-        };
-        const timer = setTimeout(wake, pauseMs);
-        signal?.addEventListener("abort", wake);
-        this.#onEnd.add(wake);
-      });
-      this.hub.engine.collect(this);
-      // No event may follow for what was just collected, so what waited for it goes on here.
-      if (this.queued() > 0) this.hub.engine.submit(this);
-      this.hub.dispatch();
-    }
-  }
-
-  /**
-   * Closes as the lease contract wants it: queue and loans first, the descriptor last. At the deadline the kernel is made to
-   * let go. What it holds even then stays out, with the descriptor open, until its notification comes.
-   */
-  close(deadlineMs: number): Promise<void> {
-    if (deadlineMs === 0) this.#reset = true;
-    if (this.#closing === undefined) this.#closing = this.#close(deadlineMs);
-    else if (deadlineMs === 0) this.#deadline.abort(closedError("socket"));
-    return this.#closing;
-  }
-
-  async #close(deadlineMs: number): Promise<void> {
-    await undefined; // so that `closing` is set before anyone is told
-    this.setRef(true);
-    const closed = closedError("socket");
-    this.readers.fail(closed);
-    this.watchers.fail(closed);
-    this.acceptors.fail(closed);
-    this.connectors.fail(closed);
-    const { signal } = this.#deadline;
-    if (deadlineMs === 0) this.#deadline.abort(closedError("socket"));
-    const timer = setTimeout(() => this.#deadline.abort(closedError("socket")), deadlineMs);
-    await this.#until(() => this.#allQueuedIsOut(), signal);
-    if (!signal.aborted) {
-      this.#shutdown();
-      await this.#until(() => this.#inFlight === 0 && this.#delivered(), signal);
-    }
-    clearTimeout(timer);
-    if (signal.aborted) await this.#takeBack();
-    this.hub.endpoints.delete(this);
-    if (this.#inFlight > 0) this.hub.quarantine.add(this);
-    else this.#finish();
-  }
-
-  /** The deadline: what is queued fails, and what the kernel holds is taken back at the price of the connection. */
-  async #takeBack(): Promise<void> {
-    // A peer that does not get everything must not take the end of the connection for the end of the stream.
-    const cut = !this.#allQueuedIsOut();
-    this.#sealed = true;
-    while (this.queued() > 0) this.failHead("close", ERRNO.ECANCELED);
-    this.hub.dispatch();
-    if (this.#reset || cut || this.#inFlight > 0) this.hub.engine.withdraw(this);
-    await this.#until(() => this.#inFlight === 0, AbortSignal.timeout(WITHDRAW_MS));
-  }
-
-  /** Whether the peer's kernel has every byte. A socket closed with unread input resets, which would drop the rest. */
-  #delivered(): boolean {
-    if (!this.stream || this.family === C.AF_UNIX) return true;
-    const { call } = this.hub.system.libc;
-    // A connection that was reset has no peer any more, but still counts the bytes it could not deliver.
-    const name = new Uint8Array(128);
-    if (call.getpeername(this.fd, name, new Uint8Array(Uint32Array.of(name.length).buffer)) < 0) return true;
-    const unacknowledged = new Int32Array(1);
-    if (call.ioctl(this.fd, BigInt(C.SIOCOUTQ), new Uint8Array(unacknowledged.buffer)) < 0) return true;
-    return unacknowledged[0] <= 1; // the last one counted is the end of the stream itself, whose acknowledgement may take 40 ms
-  }
-
-  #finish(): void {
+  /** Gives everything up. Nothing is in flight, and nobody uses the descriptor from now on: its number may be another's. */
+  dismantle(): void {
     this.#lastCounters = this.counters();
     this.hub.engine.detach(this);
     this.hub.core.raw.socket_free(this.slot, this.generation);
     this.hub.system.libc.call.close(this.fd);
+  }
+
+  get dismantled(): boolean {
+    return this.#lastCounters !== undefined;
   }
 
   // Addresses
@@ -488,8 +361,4 @@ function bytesOf(parts: readonly Part[]): number {
   let bytes = 0;
   for (const part of parts) bytes += part.byteLength;
   return bytes;
-}
-
-function writeClosed(): RingletError {
-  return new RingletError("EPIPE", "Cannot send: closeWrite() was called", { advice: "open a new connection" });
 }

@@ -57,7 +57,15 @@ export function makeDescriptor(hub: Hub, family: number, type: number, prepare: 
   return fd;
 }
 
-/** Throws the error of a system call that answered -1. */
-export function mustSucceed(hub: Hub, syscall: string, result: number, what: string): void {
-  if (result < 0) throw systemError(syscall, hub.system.libc.errno(), what);
+/** Throws the error of a system call that answered -1. `advice` is what to do about an errno, where that is special here. */
+export function mustSucceed(
+  hub: Hub,
+  syscall: string,
+  result: number,
+  what: string,
+  advice: Readonly<Record<number, string>> = {},
+): void {
+  if (result >= 0) return;
+  const errno = hub.system.libc.errno();
+  throw systemError(syscall, errno, what, { advice: advice[errno] });
 }

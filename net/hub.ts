@@ -9,6 +9,7 @@ import { type Core, layout, makeHandle } from "../wasm/mod.ts";
 import type { Arena } from "./arena.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine } from "./engine.ts";
+import { closedError } from "./errors.ts";
 import { BatchSends, type SendOwner } from "./sends.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyMode } from "./zerocopy_policy.ts";
@@ -39,11 +40,10 @@ export class Hub {
   #scheduled = false;
   #lastTurn = performance.now();
   #refs = 0;
+  readonly #closed = new AbortController();
   /** A send is over since those who wait were served. */
   #freed = false;
   engine!: Engine;
-  /** The io is closing: nothing new may come to it. */
-  closed = false;
 
   constructor(
     readonly system: System,
@@ -52,6 +52,16 @@ export class Hub {
     readonly settings: HubSettings,
   ) {
     this.batch = new BatchSends(settings.maxSends);
+  }
+
+  /** Aborted when the io closes: nothing new may come to it. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** The io closes. */
+  close(): void {
+    this.#closed.abort(closedError("io"));
   }
 
   /** Puts a send that is in its socket's queue under an owner. */

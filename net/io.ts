@@ -224,7 +224,8 @@ export class Io {
   /**
    * Takes back what the kernel has released, and tells what became of the sends of `trySend`: `accepted` (value: bytes), then
    * `released` (value: 1 if the kernel copied, else 0); or `refused` (value: the errno, 0 if it was given up), and the lease is the
-   * program's again; or `failed` (value: the errno) when a part had been accepted, and then `released`. Never waits.
+   * program's again; or `failed` (value: the errno) when a part had been accepted, and then `released`. Never waits. After
+   * {@linkcode close}, it tells how the sends ended that were not reaped before.
    *
    * @param handler Called for each event; it may send again.
    * @returns How many events there were.
@@ -254,11 +255,10 @@ export class Io {
    * ```
    */
   reap(handler: ReapHandler): number {
-    this.#requireOpen();
     if (typeof handler !== "function") {
       throw new RingletError("ERR_INVALID_ARG", "Cannot reap: handler must be a function");
     }
-    this.#hub.engine.poll();
+    if (this.#closing === undefined) this.#hub.engine.poll();
     this.#hub.dispatch();
     return this.#hub.batch.drain(handler);
   }
@@ -294,8 +294,8 @@ export class Io {
 
   async #close(deadlineMs: number): Promise<void> {
     const hub = this.#hub;
-    hub.closed = true;
-    await Promise.all([...hub.endpoints].map((endpoint) => endpoint.close(deadlineMs)));
+    hub.close();
+    await Promise.all([...hub.endpoints].map((endpoint) => endpoint.closing.close(deadlineMs)));
     hub.arena.close();
     hub.recordWaiters.fail(closedError("io"));
     await hub.engine.close();

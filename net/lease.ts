@@ -150,7 +150,7 @@ export class Lease {
    *
    * @param segmentBytes The length of a segment in bytes.
    * @returns This lease, cut to the first segment, and a lease for each other one.
-   * @throws {RingletError} As {@linkcode cut} does.
+   * @throws {RingletError} As {@linkcode cut} does; `ERR_TABLE_FULL`. Nothing has changed then.
    *
    * @example
    * ```ts
@@ -165,6 +165,7 @@ export class Lease {
    */
   split(segmentBytes: number): Lease[] {
     integer("segmentBytes", segmentBytes, 1, this.#byteLength);
+    this.arena.requireSpare(Math.ceil(this.#byteLength / segmentBytes) - 1);
     const segments: Lease[] = [this];
     for (;;) {
       const last = segments[segments.length - 1];

@@ -61,7 +61,7 @@ type AnyOption =
 interface Setting {
   readonly level: number;
   readonly option: number;
-  /** The same for an IPv6 socket, where it differs. */
+  /** What an IPv6 socket has besides: its IPv4 packets follow `option`, the others this. */
   readonly v6?: readonly [level: number, option: number];
   /** Bounds of a number; none: a boolean. */
   readonly range?: readonly [min: number, max: number];
@@ -149,9 +149,12 @@ export function applySettings(
     const value = values[name];
     if (value === undefined) continue;
     const { level, option, v6 } = SETTINGS[name];
-    const [actualLevel, actualOption] = family === C.AF_INET6 && v6 !== undefined ? v6 : [level, option];
-    const errno = setOption(system, fd, actualLevel, actualOption, Number(value));
-    if (errno !== 0) throw systemError("setsockopt", errno, `set ${name} to ${value}`);
+    const set = (level: number, option: number) => {
+      const errno = setOption(system, fd, level, option, Number(value));
+      if (errno !== 0) throw systemError("setsockopt", errno, `set ${name} to ${value}`);
+    };
+    set(level, option);
+    if (v6 !== undefined && family === C.AF_INET6) set(...v6);
   }
 }
 

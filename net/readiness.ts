@@ -183,6 +183,7 @@ export class ReadinessEngine implements Engine {
     const errno = libc.errno();
     if (errno !== ERRNO.EINPROGRESS) throw systemError("connect", errno, what);
     await endpoint.pending(() => endpoint.connectors.wait(undefined, signal));
+    endpoint.requireOpen(); // the number of a closed descriptor may be another's by now
     const failure = new Int32Array(1);
     const length = Uint32Array.of(4);
     const [value, size] = [new Uint8Array(failure.buffer), new Uint8Array(length.buffer)];

@@ -24,8 +24,10 @@ export interface SendOptions {
   signal?: AbortSignal;
 }
 
+/** Names of the options of sends without promises. */
+export const TRY_SEND_OPTIONS = ["offset", "byteLength"] as const satisfies (keyof SendOptions)[];
 /** Names of {@linkcode SendOptions}. */
-export const SEND_OPTIONS = ["offset", "byteLength", "signal"] as const satisfies (keyof SendOptions)[];
+export const SEND_OPTIONS = [...TRY_SEND_OPTIONS, "signal"] as const satisfies (keyof SendOptions)[];
 
 /** Bytes copied into one lease at most. */
 const MAX_CHUNK_BYTES = 256 * 1024;
@@ -35,14 +37,17 @@ const MAX_PARTS = 16;
 /** The send calls of one socket. */
 export class SendTurns {
   readonly #endpoint: Endpoint;
+  readonly #maxBytes: number;
   /** Copies in leases of our own may take so much of the arena for one socket. */
   readonly #maxCopiedBytes: number;
   readonly #room = new Waiters<number, true>();
   #copiedBytes = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(endpoint: Endpoint, maxCopiedBytes: number) {
+  /** @param maxBytes The most that one send carries. */
+  constructor(endpoint: Endpoint, maxCopiedBytes: number, maxBytes: number) {
     this.#endpoint = endpoint;
+    this.#maxBytes = maxBytes;
     this.#maxCopiedBytes = maxCopiedBytes;
   }
 
@@ -55,7 +60,7 @@ export class SendTurns {
   send(data: SendData | readonly SendData[], name: Name | undefined, options: SendOptions): Promise<Receipt> {
     try {
       const { signal } = options;
-      this.#endpoint.requireWritable();
+      this.#endpoint.closing.requireWritable();
       notAborted(signal);
       if (data instanceof Lease) {
         const part = this.range(data, options);
@@ -63,10 +68,7 @@ export class SendTurns {
         const send = this.#endpoint.sendLater([part], name, signal);
         return this.#inTurn((sends) => void sends.push(send.start()), signal, send.drop);
       }
-      if (options.offset !== undefined || options.byteLength !== undefined) {
-        throw new RingletError("ERR_INVALID_ARG", "offset and byteLength go with a single lease");
-      }
-      const parts = this.#checked(data);
+      const parts = this.#parts(data, options);
       const [only] = parts;
       if (this.#endpoint.stream && parts.length === 1 && only instanceof Uint8Array) {
         return this.#inTurn((sends) => this.#queueChunks(only, signal, sends), signal);
@@ -77,14 +79,33 @@ export class SendTurns {
     }
   }
 
+  /** Refuses what {@linkcode send} would, before anybody waits for an address. */
+  check(data: SendData | readonly SendData[], options: SendOptions): void {
+    if (data instanceof Lease) this.range(data, options);
+    else this.#parts(data, options);
+  }
+
   /** The checked range of a lease. */
   range(lease: Lease, { offset = 0, byteLength }: SendOptions): Part {
-    integer("offset", offset, 0, lease.byteLength - 1);
-    const length = integer("byteLength", byteLength ?? lease.byteLength - offset, 1, lease.byteLength - offset);
+    const rest = lease.byteLength - integer("offset", offset, 0, lease.byteLength - 1);
+    const length = byteLength === undefined ? rest : integer("byteLength", byteLength, 1, rest);
+    this.#requireFit(length);
     return this.#endpoint.part(lease, offset, length);
   }
 
-  #checked(data: unknown): readonly SendData[] {
+  #requireFit(bytes: number): void {
+    if (bytes <= this.#maxBytes) return;
+    throw new RingletError(
+      "EMSGSIZE",
+      `Cannot send: a datagram carries at most ${this.#maxBytes} bytes: current value is ${bytes}`,
+      { bytesAccepted: 0 },
+    );
+  }
+
+  #parts(data: unknown, { offset, byteLength }: SendOptions): readonly SendData[] {
+    if (offset !== undefined || byteLength !== undefined) {
+      throw new RingletError("ERR_INVALID_ARG", "offset and byteLength go with a single lease");
+    }
     const parts = Array.isArray(data) ? data : [data];
     if (!parts.every((part) => part instanceof Lease || part instanceof Uint8Array)) {
       throw new RingletError("ERR_INVALID_ARG", "Cannot send: data must be a Lease, a Uint8Array or an array of them");
@@ -96,6 +117,7 @@ export class SendTurns {
       );
     }
     for (const part of parts) if (part instanceof Lease) this.range(part, {});
+    this.#requireFit(parts.reduce((sum, part) => sum + part.byteLength, 0));
     return parts;
   }
 
@@ -148,18 +170,19 @@ export class SendTurns {
     const filled = data.filter((part) => part instanceof Lease || part.length > 0);
     const copyBytes = filled.reduce((sum, part) => part instanceof Lease ? sum : sum + part.length, 0);
     const queue = (room: Lease | undefined) => {
-      const copies: Lease[] = [];
+      let at = 0;
       const parts = filled.map((part) => {
         if (part instanceof Lease) return this.range(part, {});
-        const copy = room!;
-        if (copy.byteLength > part.length) room = copy.cut(part.length);
-        copy.bytes.set(part);
-        copies.push(copy);
-        return this.range(copy, {});
+        room!.bytes.set(part, at);
+        at += part.length;
+        return this.#endpoint.part(room!, at - part.length, part.length);
       });
+      room?.retain(); // every part lends it once more, until the send is accepted or refused
       const sent = this.#endpoint.send(parts, name, signal);
       sends.push(sent);
-      for (const copy of copies) this.#giveBackIfRefused(copy, sent);
+      if (room === undefined) return;
+      this.#giveBackIfRefused(room, sent);
+      sent.catch(() => {}).then(() => room[Symbol.dispose]());
     };
     if (copyBytes === 0) return queue(undefined);
     const { arena } = this.#endpoint.hub;
@@ -190,7 +213,7 @@ export class SendTurns {
 
   /** Waiting ends with the caller's signal, and with the deadline of the socket's close. */
   #patience(signal: AbortSignal | undefined): AbortSignal {
-    const { deadline } = this.#endpoint;
+    const { deadline } = this.#endpoint.closing;
     return signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
   }
 

@@ -8,7 +8,7 @@ import { Endpoint, type EndpointInit, type Name } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
-import { SEND_OPTIONS, type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
+import { type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
 import { type SocketStats, socketStats } from "./stats.ts";
 import { integer, options as checkOptions } from "./validate.ts";
 
@@ -36,9 +36,9 @@ export abstract class Socket {
   #localAddr: InternetAddress | UnixAddress | undefined;
 
   /** @ignore Sockets come from `io.connect()`, `io.listen()` and `io.bindUdp()`. */
-  constructor(init: EndpointInit) {
+  constructor(init: EndpointInit, maxSendBytes = Infinity) {
     this.endpoint = new Endpoint(init);
-    this.turns = new SendTurns(this.endpoint, init.maxInFlightBytes);
+    this.turns = new SendTurns(this.endpoint, init.maxInFlightBytes, maxSendBytes);
   }
 
   /** The address this socket is bound to. */
@@ -63,13 +63,13 @@ export abstract class Socket {
   /** @ignore */
   protected trySendTo(lease: Lease, name: Name | undefined, options: Omit<SendOptions, "signal">): number {
     const { endpoint } = this;
-    endpoint.requireWritable();
+    endpoint.closing.requireWritable();
     if (!(lease instanceof Lease)) {
       throw new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
     }
+    const part = this.turns.range(lease, options);
     const { batch, recordWaiters } = endpoint.hub;
     if (batch.full || this.turns.busy || recordWaiters.size > 0) return -1;
-    const part = this.turns.range(lease, options);
     const id = endpoint.enqueueOne(part, name, batch, endpoint.asksZeroCopy(part.byteLength));
     return id < 0 ? -1 : id;
   }
@@ -97,21 +97,16 @@ export abstract class Socket {
    * @param options How long that may take.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    await this.endpoint.close(deadlineOf(options));
+    await this.endpoint.closing.close(deadlineOf(options));
   }
 
   /** Closes now: resets a connection, cancels what is queued, and takes every loan back. */
   async abort(): Promise<void> {
-    await this.endpoint.close(0);
+    await this.endpoint.closing.close(0);
   }
 
   /** {@linkcode close} with its default deadline. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-/** @ignore Exported for option checks of subclasses. */
-export function checkSendOptions<T extends SendOptions>(options: T, more: readonly (keyof T & string)[] = []): void {
-  checkOptions("options", options, [...SEND_OPTIONS, ...more] as (keyof T & string)[]);
 }

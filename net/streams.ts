@@ -3,29 +3,24 @@
  *
  * @module
  */
-import type { Arena } from "./arena.ts";
+import type { Endpoint } from "./endpoint.ts";
 import type { TcpConn } from "./tcp.ts";
 
 /** Bytes received at once for a readable stream. */
 const READ_BYTES = 64 * 1024;
 
-/**
- * What `conn` receives. A lease for it is held only while there is data, so that idle readers leave the arena to others.
- *
- * @param ready Resolves when there is data, or the end.
- */
-export function readableOf(
-  conn: TcpConn,
-  arena: Arena,
-  ready: (signal: AbortSignal) => Promise<void>,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
+/** What `conn` receives. A lease for it is held only while there is data, so that idle readers leave the arena to others. */
+export function readableOf(conn: TcpConn, endpoint: Endpoint): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const { arena, engine } = endpoint.hub;
+  const byteLength = Math.min(READ_BYTES, arena.bytes.length);
   const abort = new AbortController();
+  const signal = AbortSignal.any([abort.signal, endpoint.closing.stopped]);
   return new ReadableStream({
     async pull(controller) {
-      await ready(abort.signal);
-      const byteLength = Math.min(READ_BYTES, arena.bytes.length);
-      using lease = await arena.lease(byteLength, { signal: abort.signal });
-      const bytes = await conn.recv(lease, { signal: abort.signal });
+      endpoint.requireOpen("connection");
+      await engine.readable(endpoint, signal);
+      using lease = await arena.lease(byteLength, { signal });
+      const bytes = await conn.recv(lease, { signal });
       if (bytes === null) controller.close();
       else controller.enqueue(lease.bytes.slice(0, bytes));
     },

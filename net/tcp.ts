@@ -5,16 +5,17 @@
  */
 import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
 import { C } from "../ffi/abi.ts";
+import type { SocketFile } from "../ffi/socket_file.ts";
 import { Endpoint, type EndpointInit } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import type { Flow } from "./flow.ts";
 import { Lease } from "./lease.ts";
 import { applySettings, configure, TCP_OPTIONS, type TcpSocketOptions, UNIX_OPTIONS } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
-import type { SendData, SendOptions } from "./send_turns.ts";
-import { checkSendOptions, type CloseOptions, deadlineOf, Socket } from "./socket.ts";
+import { SEND_OPTIONS, type SendData, type SendOptions, TRY_SEND_OPTIONS } from "./send_turns.ts";
+import { type CloseOptions, deadlineOf, Socket } from "./socket.ts";
 import { readableOf, writableOf } from "./streams.ts";
-import { notAborted, options as checkOptions } from "./validate.ts";
+import { NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
 /** Options of calls that wait. */
 export interface WaitOptions {
@@ -59,7 +60,7 @@ export class TcpConn extends Socket {
   /** The peer's address; empty when the peer was gone before anybody asked. */
   override get remoteAddr(): InternetAddress | UnixAddress | undefined {
     const { endpoint } = this;
-    if (endpoint.remote === undefined && !endpoint.closing) {
+    if (endpoint.remote === undefined && !endpoint.closing.begun) {
       try {
         endpoint.remote = endpoint.address("getpeername");
       } catch {
@@ -101,7 +102,7 @@ export class TcpConn extends Socket {
    */
   send(data: SendData | readonly SendData[], options: SendOptions = {}): Promise<Receipt> {
     try {
-      checkSendOptions(options);
+      checkOptions("options", options, SEND_OPTIONS);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -134,7 +135,8 @@ export class TcpConn extends Socket {
    * assertEquals(await peer.recv(into), 500);
    * ```
    */
-  trySend(lease: Lease, options: Omit<SendOptions, "signal"> = {}): number {
+  trySend(lease: Lease, options: Omit<SendOptions, "signal"> = NO_OPTIONS): number {
+    if (options !== NO_OPTIONS) checkOptions("options", options, TRY_SEND_OPTIONS);
     return this.trySendTo(lease, undefined, options);
   }
 
@@ -188,11 +190,7 @@ export class TcpConn extends Socket {
    * ```
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= readableOf(
-      this,
-      this.endpoint.hub.arena,
-      (signal) => this.endpoint.hub.engine.readable(this.endpoint, signal),
-    );
+    return this.#readable ??= readableOf(this, this.endpoint);
   }
 
   /**
@@ -267,7 +265,7 @@ export class TcpConn extends Socket {
    * ```
    */
   async closeWrite(): Promise<void> {
-    await this.endpoint.closeWrite();
+    await this.endpoint.closing.closeWrite();
   }
 }
 
@@ -298,10 +296,16 @@ export class TcpListener implements AsyncIterable<TcpConn> {
   #localAddr: InternetAddress | UnixAddress | undefined;
 
   /** @ignore Listeners come from `io.listen()`. */
-  constructor(init: Omit<EndpointInit, "policy" | "maxInFlightBytes">, flow: Flow, options: TcpSocketOptions) {
+  constructor(
+    init: Omit<EndpointInit, "policy" | "maxInFlightBytes">,
+    flow: Flow,
+    options: TcpSocketOptions,
+    file?: SocketFile,
+  ) {
     this.#endpoint = new Endpoint({ ...init, ...flow() });
     this.#flow = flow;
     this.#options = options;
+    if (file !== undefined) this.#endpoint.closing.stopped.addEventListener("abort", () => file.remove());
   }
 
   /** The address this listener is bound to. */
@@ -332,14 +336,17 @@ export class TcpListener implements AsyncIterable<TcpConn> {
     return new TcpConn({ ...this.#flow(), hub, fd, family, stream: true });
   }
 
-  /** Connections as they come, until the listener is closed. */
+  /**
+   * Connections as they come, until the listener is closed. An accept that fails, as with `EMFILE` when descriptors have run out,
+   * ends the loop with its error. The listener stays open, and so do the connections that wait: another loop goes on.
+   */
   async *[Symbol.asyncIterator](): AsyncIterator<TcpConn> {
-    while (!this.#endpoint.closing) {
+    while (!this.#endpoint.closing.begun) {
       let conn: TcpConn;
       try {
         conn = await this.accept();
       } catch (error) {
-        if (this.#endpoint.closing) return;
+        if (this.#endpoint.closing.begun) return;
         throw error;
       }
       yield conn;
@@ -356,10 +363,10 @@ export class TcpListener implements AsyncIterable<TcpConn> {
     this.#endpoint.setRef(false);
   }
 
-  /** Stops listening. Accepted connections stay. A second call changes nothing. */
+  /** Stops listening, and removes the file of a Unix listener. Accepted connections stay. A second call changes nothing. */
   async close(options: CloseOptions = {}): Promise<void> {
     deadlineOf(options);
-    await this.#endpoint.close(0);
+    await this.#endpoint.closing.close(0);
   }
 
   /** {@linkcode close}. */

@@ -11,11 +11,10 @@ import type { Lease } from "./lease.ts";
 import { configure, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
 import { Destinations } from "./resolve.ts";
-import type { SendData, SendOptions } from "./send_turns.ts";
-import { checkSendOptions, Socket } from "./socket.ts";
+import { SEND_OPTIONS, type SendData, type SendOptions, TRY_SEND_OPTIONS } from "./send_turns.ts";
+import { Socket } from "./socket.ts";
 import { receiveInto, type WaitOptions } from "./tcp.ts";
-import { notAborted, options as checkOptions, text } from "./validate.ts";
-import { unlessAborted } from "./waiters.ts";
+import { NO_OPTIONS, notAborted, options as checkOptions, text } from "./validate.ts";
 
 /** Options of a datagram. */
 export interface DatagramOptions extends SendOptions {
@@ -38,6 +37,9 @@ export interface MulticastOptions {
   /** Name of the interface, such as `eth0`. Default: the kernel chooses by its routes. */
   interface?: string;
 }
+
+const TRY_DATAGRAM_OPTIONS = [...TRY_SEND_OPTIONS, "to"] as const satisfies (keyof DatagramOptions)[];
+const DATAGRAM_OPTIONS = [...SEND_OPTIONS, "to"] as const satisfies (keyof DatagramOptions)[];
 
 /** The most that one datagram carries. */
 const MAX_BYTES_V4 = 65_507;
@@ -66,14 +68,12 @@ const MAX_BYTES_V6 = 65_527;
  */
 export class UdpSocket extends Socket {
   readonly #destinations: Destinations;
-  readonly #maxBytes: number;
 
   /** @ignore Sockets come from `io.bindUdp()`. */
   constructor(init: EndpointInit, remote?: InternetAddress) {
-    super(init);
+    super(init, init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4);
     this.endpoint.remote = remote;
     this.#destinations = new Destinations(init.hub.system, init.family);
-    this.#maxBytes = init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4;
   }
 
   /** The address this socket is bound to. */
@@ -111,14 +111,15 @@ export class UdpSocket extends Socket {
    */
   send(data: SendData | readonly SendData[], options: DatagramOptions = {}): Promise<Receipt> {
     try {
-      checkSendOptions(options, ["to"]);
-      this.#checkSize(data, options);
+      checkOptions("options", options, DATAGRAM_OPTIONS);
       if (options.to === undefined) return this.sendTo(data, this.#connected(), options);
       const name = this.#destinations.now(options.to);
       if (name !== undefined) return this.sendTo(data, name, options);
+      this.turns.check(data, options);
       notAborted(options.signal);
-      return unlessAborted(this.#destinations.later(options.to), options.signal)
-        .then((name) => this.sendTo(data, name, options));
+      const { stopped } = this.endpoint.closing;
+      const signal = options.signal === undefined ? stopped : AbortSignal.any([options.signal, stopped]);
+      return this.#destinations.later(options.to, signal).then((name) => this.sendTo(data, name, options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -148,8 +149,8 @@ export class UdpSocket extends Socket {
    * assertEquals((await receiver.recv(into)).bytes, 1000);
    * ```
    */
-  trySend(lease: Lease, options: Omit<DatagramOptions, "signal"> = {}): number {
-    this.#checkSize(lease, options);
+  trySend(lease: Lease, options: Omit<DatagramOptions, "signal"> = NO_OPTIONS): number {
+    if (options !== NO_OPTIONS) checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
     const { to } = options;
     const name = to === undefined ? this.#connected() : this.#destinations.now(to);
     if (to !== undefined && name === undefined) {
@@ -169,19 +170,6 @@ export class UdpSocket extends Socket {
     throw new RingletError("EDESTADDRREQ", "Cannot send: there is no destination", {
       advice: "pass `to`, or bind the socket with `remote`",
     });
-  }
-
-  #checkSize(data: SendData | readonly SendData[], options: SendOptions): void {
-    const { offset = 0, byteLength } = options;
-    const add = (sum: number, part?: SendData) => sum + (part?.byteLength ?? 0);
-    const bytes = byteLength ?? (Array.isArray(data) ? data.reduce(add, 0) : add(0, data as SendData)) - offset;
-    if (bytes > this.#maxBytes) {
-      throw new RingletError(
-        "EMSGSIZE",
-        `Cannot send: a datagram carries at most ${this.#maxBytes} bytes: current value is ${bytes}`,
-        { bytesAccepted: 0 },
-      );
-    }
   }
 
   /**

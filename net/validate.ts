@@ -5,7 +5,8 @@
  */
 import { RingletError } from "./errors.ts";
 
-function shown(value: unknown): string {
+/** `value` as it is shown in messages. */
+export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
   return value === null || typeof value !== "object" ? String(value) : Object.prototype.toString.call(value);
@@ -39,10 +40,16 @@ export function text(name: string, value: unknown): string {
   if (typeof value !== "string" || value === "") {
     throw new RingletError("ERR_INVALID_ARG", `${name} must be a non-empty string: current value is ${shown(value)}`);
   }
-  if (value.indexOf("\0", 1) > 0) {
+  if (value.includes("\0")) {
     throw new RingletError("ERR_INVALID_ARG", `${name} must not contain NUL: current value is ${shown(value)}`);
   }
   return value;
+}
+
+/** `value` as the path of a Unix socket; a leading NUL puts it in the abstract namespace. */
+export function path(value: unknown): string {
+  const abstract = typeof value === "string" && value.startsWith("\0");
+  return abstract ? `\0${text("path", value.slice(1))}` : text("path", value);
 }
 
 /** `value` as one of `allowed`. */
@@ -64,14 +71,17 @@ export function boolean(name: string, value: unknown): boolean {
   return value;
 }
 
+/** The options of a hot path that none were given to: nothing to check. */
+export const NO_OPTIONS: Readonly<Record<never, never>> = Object.freeze({});
+
 /** `value` as an options object without names nobody reads: a misspelt option is an error, not a default. */
 export function options<T extends object>(name: string, value: T, known: readonly (keyof T & string)[]): T {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new RingletError("ERR_INVALID_ARG", `${name} must be an object: current value is ${shown(value)}`);
   }
-  const unknown = Object.keys(value).find((key) => !known.includes(key as keyof T & string));
-  if (unknown !== undefined) {
-    throw new RingletError("ERR_INVALID_ARG", `${name} has no option "${unknown}": there are ${known.join(", ")}`);
+  for (const key in value) {
+    if (known.includes(key)) continue;
+    throw new RingletError("ERR_INVALID_ARG", `${name} has no option "${key}": there are ${known.join(", ")}`);
   }
   return value;
 }

@@ -1,6 +1,9 @@
 /**
  * A queue of promises that are served in order, and waiting that can be given up.
  *
+ * Listeners of signals are removed by hand: a timeout signal keeps the process alive as long as it has listeners, and Deno does not
+ * count those that `once` has removed.
+ *
  * @module
  */
 
@@ -30,11 +33,10 @@ export class Waiters<T, R> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise<R>((resolve, reject) => {
       const onAbort = () => {
-        this.#queue.delete(waiter);
-        reject(signal!.reason);
+        this.#leave(waiter).reject(signal!.reason);
         this.#onLeave?.();
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      signal?.addEventListener("abort", onAbort);
       const stop = () => signal?.removeEventListener("abort", onAbort);
       const waiter: Waiter<T, R> = { request, resolve, reject, stop };
       this.#queue.add(waiter);
@@ -69,12 +71,15 @@ export class Waiters<T, R> {
 }
 
 /** `promise`, unless `signal` is aborted first. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
+    const onAbort = () => {
+      stop();
+      reject(signal.reason);
+    };
+    const stop = () => signal.removeEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).then(() => signal.removeEventListener("abort", onAbort));
+    else signal.addEventListener("abort", onAbort);
+    promise.then(resolve, reject).then(stop);
   });
 }

@@ -74,5 +74,9 @@ test("files and places that cannot be used end with 1", async () => {
     assertMatch(ended.stderr, pattern);
     assertMatch(lastLine(ended).error.message, pattern);
     assertEquals(lastLine(ended).exitCode, 1);
+    // Where nothing was opened there is nothing else to tell.
+    const keys = Object.keys(lastLine(ended)).join();
+    assertEquals(keys.includes("lent"), args[0] === "recv" && !args.includes("-o"), keys);
+    if (!keys.includes("lent")) assertEquals(keys, "error,exitCode");
   }
 });

@@ -111,3 +111,16 @@ eachEngine("without a free lease record leases wait, too", async (io) => {
   (await waiting).release();
   for (const i of [0, 2, 3]) leases[i].release();
 }, { ...SMALL, maxLeases: 4 });
+
+eachEngine("arrays that go out together need one lease, accepted or refused", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const arrays = Array.from({ length: 16 }, (_, i) => new Uint8Array(100).fill(i));
+  await (await conn.send(arrays)).released;
+  assertEquals(io.stats().arena.leases, 0);
+  using into = await io.lease(1600);
+  const bytes = await receiveThrough(into, peer, 1600);
+  assertEquals(arrays.findIndex((array, i) => !array.every((byte, j) => byte === bytes[i * 100 + j])), -1);
+  const udp = await io.bindUdp({ hostname: "127.0.0.1" });
+  await fails("EACCES", () => udp.send(arrays, { to: { hostname: "127.255.255.255", port: 9 } }));
+  assertEquals(io.stats().arena.leases, 1);
+}, { ...SMALL, maxLeases: 2 });

@@ -89,6 +89,30 @@ eachEngine("addresses: ports, hostnames and paths", async (io) => {
   assertEquals(io.stats().sockets, 0);
 });
 
+eachEngine("addresses: hostnames that can be none", async (io) => {
+  const udp = await io.bindUdp({ hostname: "127.0.0.1" });
+  const data = new Uint8Array(1);
+  for (const name of [" 127.0.0.1", "é.test", "x".repeat(300), "[::1]", "\0x", "x\0", "a b", "a/b", "x:y", "*.test"]) {
+    const to = { hostname: name, port: 9 };
+    await fails("ERR_INVALID_ARG", () => io.connect(to), { says: "hostname" });
+    await fails("ERR_INVALID_ARG", () => io.listen(to), { says: "hostname" });
+    await fails("ERR_INVALID_ARG", () => io.bindUdp(to), { says: "hostname" });
+    await fails("ERR_INVALID_ARG", () => io.bindUdp({ remote: to }), { says: "hostname" });
+    await fails("ERR_INVALID_ARG", () => udp.send(data, { to }), { says: "hostname" });
+    using lease = await io.lease(1);
+    await fails("ERR_INVALID_ARG", () => udp.trySend(lease, { to }), { says: "hostname" });
+  }
+  // Only a path may begin with NUL.
+  await fails("ERR_INVALID_ARG", () => io.connect({ hostname: "127.0.0.1", port: 9, localHostname: "\x00127.0.0.1" }), {
+    says: "NUL",
+  });
+  await fails("ERR_INVALID_ARG", () => udp.joinMulticast("\x00239.1.1.1"), { says: "NUL" });
+  await fails("ERR_INVALID_ARG", () => udp.joinMulticast("239.1.1.1", { interface: "\0lo" }), { says: "NUL" });
+  for (const path of ["\0", "\0a\0b", "/tmp/a\0b"]) {
+    await fails("ERR_INVALID_ARG", () => io.connect({ path }), { says: "path" });
+  }
+});
+
 eachEngine("sends: data, ranges and options", async (io) => {
   const { conn } = await connectedPair(io);
   const udp = await io.bindUdp({ hostname: "127.0.0.1" });
@@ -137,6 +161,48 @@ eachEngine("sends: data, ranges and options", async (io) => {
   }
   assertEquals([lease.state, io.stats().lent, io.stats().arena.leases], ["leased", 0, 1]);
 });
+
+eachEngine("sends: options that do not exist or are of another kind", async (io) => {
+  const { conn } = await connectedPair(io);
+  const udp = await io.bindUdp({ hostname: "127.0.0.1" });
+  const to = udp.localAddr;
+  using lease = await io.lease(1000);
+  const calls: { call: (options: Anything) => unknown; good: Anything; signal?: AbortSignal }[] = [
+    { call: (options) => conn.send(lease, options), good: {} },
+    { call: (options) => udp.send(lease, options), good: { to } },
+    { call: (options) => conn.trySend(lease, options), good: {}, signal: new AbortController().signal },
+    { call: (options) => udp.trySend(lease, options), good: { to }, signal: new AbortController().signal },
+  ];
+  for (const { call, good, signal } of calls) {
+    for (const options of [null, 5, "x", true, [], Symbol("x"), () => {}]) {
+      await fails("ERR_INVALID_ARG", () => call(options), { says: "options must be an object" });
+    }
+    await fails("ERR_INVALID_ARG", () => call({ ...good, bytelength: 5 }), { says: "bytelength" });
+    if (signal !== undefined) await fails("ERR_INVALID_ARG", () => call({ ...good, signal }), { says: "signal" });
+    for (const name of ["offset", "byteLength"]) {
+      for (const value of ["5", "70000", 5n, 70_000n, true, {}, null, Symbol("5")]) {
+        await fails("ERR_INVALID_ARG", () => call({ ...good, [name]: value }), { says: name });
+      }
+      for (const value of [-70_000, 70_000, -Infinity]) {
+        await fails("ERR_OUT_OF_RANGE", () => call({ ...good, [name]: value }), { says: name });
+      }
+    }
+    if (good.to === undefined) continue;
+    for (const bad of [Symbol("x"), 5n, () => {}]) await fails("ERR_INVALID_ARG", () => call({ to: bad }));
+    for (const port of [Symbol("x"), 5n]) await fails("ERR_INVALID_ARG", () => call({ to: { ...to, port } }));
+    for (const hostname of [Symbol("x"), 5n]) await fails("ERR_INVALID_ARG", () => call({ to: { ...to, hostname } }));
+  }
+  assertEquals([lease.state, io.stats().lent], ["leased", 0]);
+});
+
+eachEngine("a full table does not hide bad input", async (io) => {
+  const { conn } = await connectedPair(io);
+  conn.trySend(io.tryLease(10)!);
+  io.flush();
+  using lease = await io.lease(10);
+  assertEquals(conn.trySend(lease), -1, "nobody has reaped the events");
+  await fails("ERR_OUT_OF_RANGE", () => conn.trySend(lease, { byteLength: 11 }));
+}, { maxSends: 1 });
 
 eachEngine("options of open sockets", async (io) => {
   const { conn } = await connectedPair(io);

@@ -156,6 +156,19 @@ eachEngine("closing ends batch sends, too", async (io) => {
   }
 });
 
+eachEngine("what became of sends can be learnt after the io was closed", async (io) => {
+  const { conn } = await tightPair(io);
+  const ids = Array.from({ length: 4 }, () => conn.trySend(io.tryLease(500_000)!));
+  io.flush();
+  await io.close({ deadlineMs: 10 });
+  await fails("ERR_INVALID_ARG", () => io.reap(undefined as never));
+  const events: Events = new Map();
+  const count = io.reap((id, event, value) => events.set(id, [...events.get(id) ?? [], [event, value]]));
+  assertEquals([events.size, ended(events)], [4, 4]);
+  assertEquals([...events.keys()].sort(), ids.sort());
+  assertEquals([count > 4, io.reap(() => {})], [true, 0]);
+});
+
 eachEngine("the handler may send again", async (io) => {
   const { conn, peer } = await connectedPair(io);
   using lease = io.tryLease(20_000)!.retain();

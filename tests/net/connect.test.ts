@@ -1,7 +1,7 @@
 /**
  * Connecting: names with several addresses, refusals, timeouts, and giving up.
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
 import { ENGINES } from "../support/engines.ts";
 import { eachEngine } from "../support/engines.ts";
@@ -45,7 +45,12 @@ eachEngine("closing the io while a name is looked up leaves no socket behind", a
 });
 
 const PROGRAM = new URL("./programs/connecting.ts", import.meta.url);
-const SETUP = [
+const ABANDONED = new URL("./programs/abandoned.ts", import.meta.url);
+/** How patient the system's resolver is: as little as it can be, or far more than a test. */
+const QUICK = "timeout:1 attempts:1";
+const SLOW = "timeout:30 attempts:5";
+
+const setup = (resolver: string) => [
   "ip link set lo up",
   // A device where nobody answers: packets to its neighbours wait, and packets through its gateway vanish.
   "ip link add v0 type veth peer name v1",
@@ -56,7 +61,7 @@ const SETUP = [
   "hosts=$(mktemp)",
   'printf "127.0.0.7 several.test\\n127.0.0.8 several.test\\n10.99.0.9 mixed.test\\n127.0.0.8 mixed.test\\n" > $hosts',
   "mount --bind $hosts /etc/hosts",
-  'printf "nameserver 10.99.0.9\\noptions timeout:1 attempts:1\\n" > $hosts.resolv',
+  `printf "nameserver 10.99.0.9\\noptions ${resolver}\\n" > $hosts.resolv`,
   "mount --bind $hosts.resolv /etc/resolv.conf",
   // Addresses keep the order of the hosts file, whatever their scope.
   'printf "scopev4 ::ffff:0.0.0.0/96 14\\n" > $hosts.gai',
@@ -69,7 +74,7 @@ for (const engine of ENGINES) {
     NO_NAMESPACE,
     `every address of a name is tried; timeouts and aborts of a silent peer [${engine}]`,
     async () => {
-      const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...SETUP) });
+      const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...setup(QUICK)) });
       assertEquals(outcome, {
         chosen: "127.0.0.8",
         refused: "ECONNREFUSED",
@@ -86,4 +91,17 @@ for (const engine of ENGINES) {
       });
     },
   );
+
+  testIf(NO_NAMESPACE, `what nobody waits for any more lets the process end [${engine}]`, async () => {
+    const within = inNamespace(...setup(SLOW));
+    const { timeout, ...rest } = await childJson<Record<string, string>>(ABANDONED, { args: [engine], within });
+    assertEquals(
+      timeout,
+      "ETIMEDOUT getaddrinfo: Cannot connect to slow.test:9 within 50 ms: the name server did not answer",
+    );
+    for (const [name, outcome] of Object.entries(rest)) {
+      const expected = name.includes("bort") ? "Error: no patience" : "ERR_CLOSED ";
+      assert(outcome.startsWith(expected), `${name}: ${outcome}`);
+    }
+  });
 }

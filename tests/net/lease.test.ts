@@ -113,6 +113,24 @@ testIf(undefined, "cut and split refuse what makes no sense", () =>
     assertEquals(lease.cut(50).byteLength, 50);
   }));
 
+testIf(
+  undefined,
+  "a split that would need too many leases changes nothing",
+  () =>
+    withIo({ maxLeases: 8 }, async (io) => {
+      const lease = await io.lease(1000);
+      await fails("ERR_TABLE_FULL", () => lease.split(100), { says: "maxLeases" });
+      assertEquals([lease.byteLength, lease.bytes.length, io.stats().arena.leases], [1000, 1000, 1]);
+      const segments = lease.split(125);
+      assertEquals(segments.length, 8);
+      await fails("ERR_TABLE_FULL", () => segments[0].cut(1));
+      await fails("ERR_TABLE_FULL", () => segments[0].split(124));
+      assertEquals(segments[0].split(125), [segments[0]], "nothing is cut, so nothing is needed");
+      for (const segment of segments) segment.release();
+      assertEquals(io.stats().arena.leases, 0);
+    }),
+);
+
 testIf(undefined, "a lease of another arena is refused", async () => {
   await using other = await open({ arenaBytes: 65_536 });
   await withIo({}, async (io) => {

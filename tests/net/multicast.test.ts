@@ -13,6 +13,10 @@ const SETUP = [
   // IPv6 addresses without the seconds of duplicate address detection.
   "echo 0 > /proc/sys/net/ipv6/conf/m0/accept_dad",
   "ip addr add 10.88.0.1/24 brd 10.88.0.255 dev m0",
+  // What comes across the wire has this host's own address.
+  "echo 1 > /proc/sys/net/ipv4/conf/m1/accept_local",
+  "echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter",
+  "echo 0 > /proc/sys/net/ipv4/conf/m1/rp_filter",
   "ip link set m1 up",
   "ip link set m0 up",
   "ip route add 224.0.0.0/4 dev m0",
@@ -30,6 +34,10 @@ for (const engine of ENGINES) {
       left: false,
       leftTwice: "EADDRNOTAVAIL",
       joinedByRoute: true,
+      dual: true,
+      dualNoLoop: false,
+      dualAcross: true,
+      dualStaysHere: true,
       before6: false,
       joined6: true,
       left6: false,

@@ -25,7 +25,7 @@ const read = {
 };
 
 const SET = {
-  noDelay: false,
+  noDelay: true,
   keepAlive: true,
   keepAliveIdleSeconds: 77,
   keepAliveIntervalSeconds: 7,
@@ -49,14 +49,14 @@ eachEngine("TCP options of connect, of listen for accepted connections, and of c
     assertEquals([read.noDelay(socket), read.keepAlive(socket)], [0, 0], "the defaults");
     socket.configure(SET);
     assertEquals(tcpOptions(socket), AS_NUMBERS);
-    socket.configure({ noDelay: true, keepAlive: false });
-    assertEquals([read.noDelay(socket), read.keepAlive(socket)], [1, 0]);
+    socket.configure({ noDelay: false, keepAlive: false });
+    assertEquals([read.noDelay(socket), read.keepAlive(socket)], [0, 0]);
   }
 });
 
 eachEngine("UDP options of bindUdp and of configure", async (io) => {
-  for (const at of [hostname, "::"]) {
-    const v6 = at === "::";
+  for (const at of [{ hostname }, { hostname: "::" }, { hostname: "::1", ipv6Only: true }]) {
+    const v6 = at.hostname !== hostname;
     const options = {
       broadcast: true,
       multicastTtl: 9,
@@ -66,21 +66,25 @@ eachEngine("UDP options of bindUdp and of configure", async (io) => {
     };
     const observe = (socket: Socket) => [
       getOption(socket, C.SOL_SOCKET, C.SO_BROADCAST),
-      v6
-        ? getOption(socket, C.IPPROTO_IPV6, C.IPV6_MULTICAST_HOPS)
-        : getOption(socket, C.IPPROTO_IP, C.IP_MULTICAST_TTL),
-      v6
-        ? getOption(socket, C.IPPROTO_IPV6, C.IPV6_MULTICAST_LOOP)
-        : getOption(socket, C.IPPROTO_IP, C.IP_MULTICAST_LOOP),
       read.sendBufferBytes(socket),
       read.receiveBufferBytes(socket),
+      getOption(socket, C.IPPROTO_IP, C.IP_MULTICAST_TTL),
+      getOption(socket, C.IPPROTO_IP, C.IP_MULTICAST_LOOP),
+      ...v6
+        ? [
+          getOption(socket, C.IPPROTO_IPV6, C.IPV6_MULTICAST_HOPS),
+          getOption(socket, C.IPPROTO_IPV6, C.IPV6_MULTICAST_LOOP),
+        ]
+        : [],
     ];
-    const set = await io.bindUdp({ hostname: at, ...options });
-    assertEquals(observe(set), [1, 9, 0, 40_000, 50_000]);
-    const later = await io.bindUdp({ hostname: at });
-    assertEquals(observe(later).slice(0, 3), [0, 1, 1], "the defaults");
+    // A socket of both families has both kinds of multicast.
+    const expected = [1, 40_000, 50_000, 9, 0, ...v6 ? [9, 0] : []];
+    const set = await io.bindUdp({ ...at, ...options });
+    assertEquals(observe(set), expected);
+    const later = await io.bindUdp(at);
+    assertEquals([observe(later)[0], ...observe(later).slice(3)], [0, 1, 1, ...v6 ? [1, 1] : []], "the defaults");
     later.configure(options);
-    assertEquals(observe(later), [1, 9, 0, 40_000, 50_000]);
+    assertEquals(observe(later), expected);
   }
 });
 

@@ -6,6 +6,7 @@ import { fillPattern, mismatch, receive } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { connectedPair, tightPair } from "../support/pairs.ts";
+import { endpointOf } from "../support/sockopt.ts";
 import { settled, until } from "../support/turns.ts";
 
 eachEngine("bytes go through writable and readable in order, and the end with them", async (io) => {
@@ -95,3 +96,28 @@ eachEngine("what is written must be bytes", async (io) => {
   const failed = await fails("ERR_INVALID_ARG", () => writer.write("text" as unknown as Uint8Array));
   await rejectsWith(failed, writer.closed);
 });
+
+eachEngine("reading a closed connection touches no other socket", async (io) => {
+  const { conn, peer } = await connectedPair(io);
+  const { readable } = conn;
+  const { fd } = endpointOf(conn);
+  await Promise.all([conn.close(), peer.close()]);
+  const others = [];
+  do others.push(await io.bindUdp({ hostname: "127.0.0.1" })); while (endpointOf(others.at(-1)!).fd !== fd);
+  const reading = fails("ERR_CLOSED", () => readable.getReader().read());
+  assert(await settled(reading), "it waits for what is another's descriptor now");
+  await reading;
+});
+
+for (const end of ["close", "abort"] as const) {
+  eachEngine(`${end} ends a read that waits for room in the arena`, async (io) => {
+    const { conn, peer } = await connectedPair(io);
+    await peer.send(new Uint8Array(10));
+    using _everything = await io.lease(io.stats().arena.largestFreeBytes);
+    const reading = fails("ERR_CLOSED", () => conn.readable.getReader().read());
+    await until(() => io.stats().arena.waiting === 1);
+    await conn[end]();
+    assert(await settled(reading), "it still waits");
+    await reading;
+  });
+}

@@ -51,15 +51,60 @@ eachEngine("in the abstract namespace: no file, and free when the listener is cl
   await (await io.listen({ path })).close();
 });
 
+eachEngine("options that a Unix socket does not have are refused", (io) =>
+  withPath(async (path) => {
+    const tcp = { hostname: "localhost", port: 5, noDelay: true, keepAlive: false, keepAliveIdleSeconds: 5 };
+    for (const [name, value] of Object.entries({ ...tcp, reuseAddress: true, reusePort: false, ipv6Only: true })) {
+      await fails("ERR_INVALID_ARG", () => io.listen({ path, [name]: value }), { says: `${name} does not go` });
+    }
+    for (const [name, value] of Object.entries({ ...tcp, localPort: 5, localHostname: "::1", reuseAddress: true })) {
+      await fails("ERR_INVALID_ARG", () => io.connect({ path, [name]: value }), { says: `${name} does not go` });
+    }
+    const both = { path, hostname: undefined, zeroCopy: "auto", maxInFlightBytes: 5, sendBufferBytes: 9000 } as const;
+    const listener = await io.listen({ ...both, backlog: 5 });
+    await io.connect({ ...both, timeoutMs: 1000, signal: new AbortController().signal });
+    await listener.close();
+  }));
+
+eachEngine("the file goes with its listener, and only with that", (io) =>
+  withPath(async (path) => {
+    for (const end of ["close", "close", "dispose"]) {
+      const listener = await io.listen({ path });
+      assert(existsSync(path));
+      if (end === "close") await listener.close();
+      else await listener[Symbol.asyncDispose]();
+      assert(!existsSync(path), end);
+    }
+    // Another's socket that has taken the path in the meantime stays.
+    const old = await io.listen({ path });
+    rmSync(path);
+    const young = await io.listen({ path });
+    await old.close();
+    await io.connect({ path });
+    rmSync(path);
+    await young.close();
+    await (await io.listen({ path })).close();
+    await io.listen({ path });
+    await io.close();
+    assert(!existsSync(path), "the io was closed");
+  }));
+
+eachEngine("a listener that cannot be made leaves no file", (io) =>
+  withPath(async (path) => {
+    await io.bindUdp({ hostname: "127.0.0.1" });
+    await fails("ERR_TABLE_FULL", () => io.listen({ path }));
+    assert(!existsSync(path));
+  }), { maxSockets: 1 });
+
 eachEngine("paths that cannot be used", (io) =>
   withPath(async (path) => {
     await fails("ENOENT", () => io.connect({ path }), { syscall: "connect" });
     await fails("ENOENT", () => io.listen({ path: `${path}/deeper` }), { syscall: "bind" });
     const listener = await io.listen({ path });
     assert(existsSync(path));
-    await fails("EADDRINUSE", () => io.listen({ path }));
+    await fails("EADDRINUSE", () => io.listen({ path }), { says: "remove" });
     await listener.close();
-    await fails("ECONNREFUSED", () => io.connect({ path }));
+    await fails("ENOENT", () => io.connect({ path }));
     await fails("ERR_INVALID_ARG", () => io.connect({ path, hostname: "localhost" }));
   }));
 

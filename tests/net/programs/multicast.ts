@@ -40,6 +40,15 @@ await withIo({ engine: process.argv[2] as EngineName }, async (io) => {
   receiver.joinMulticast(group);
   results.joinedByRoute = await reaches(sender, receiver, group);
 
+  const dual = await io.bindUdp({ hostname: "::" });
+  results.dual = await reaches(dual, receiver, group);
+  dual.configure({ multicastLoop: false });
+  results.dualNoLoop = await reaches(dual, receiver, group);
+  receiver.joinMulticast(group, { interface: "m1" });
+  results.dualAcross = await reaches(dual, receiver, group);
+  dual.configure({ multicastTtl: 0 });
+  results.dualStaysHere = !await reaches(dual, receiver, group);
+
   const group6 = "ff12::7:7";
   const receiver6 = await io.bindUdp({ hostname: "::" });
   const sender6 = await io.bindUdp({ hostname: "::" });
