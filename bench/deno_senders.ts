@@ -8,34 +8,24 @@ import type { Io } from "../net/io.ts";
 import type { Lease } from "../net/lease.ts";
 import { BATCH, buffers, type Job, type Sender, serve } from "./rounds.js";
 
-/**
- * Payloads in leases. A send consumes its lease, so a new one is taken for each, on the clock. The arena answers with memory that
- * became free last, and the ring around it keeps that from being used before all the rest.
- */
+/** Payloads in leases that the program retains, so that each comes back to it when the kernel has released it. */
 class Leases {
-  readonly #io: Io;
-  readonly #bytes: number;
   readonly #ring: Lease[];
 
   constructor(io: Io, { bytes, count }: Job) {
-    this.#io = io;
-    this.#bytes = bytes;
-    this.#ring = Array.from({ length: count }, () => io.tryLease(bytes)!);
+    this.#ring = Array.from({ length: count }, () => {
+      const lease = io.tryLease(bytes)!;
+      lease.retain();
+      return lease;
+    });
   }
 
   at(i: number): Lease {
     return this.#ring[i];
   }
 
-  /** New leases in the place of those that were sent. */
-  async renew(from: number, count: number): Promise<void> {
-    for (let i = from; i < from + count; i++) {
-      this.#ring[i] = this.#io.tryLease(this.#bytes) ?? await this.#io.lease(this.#bytes);
-    }
-  }
-
   close(): void {
-    for (const lease of this.#ring) lease.release();
+    for (const lease of this.#ring) while (lease.state === "leased") lease.release();
   }
 }
 
@@ -43,6 +33,9 @@ class Leases {
 function openFor({ bytes, count }: Job, options: OpenOptions): Promise<Io> {
   return open({ arenaBytes: (bytes + 64) * (count + 2 * BATCH), ...options });
 }
+
+/** Looks for completions before other tasks get their turn. */
+const TRIES = 64;
 
 /** Sends of one socket through `trySend`, `flush` and `reap`: a batch is prepared, sent and taken back. */
 function batches(io: Io, socket: { trySend(lease: Lease): number }, leases: Leases) {
@@ -55,17 +48,18 @@ function batches(io: Io, socket: { trySend(lease: Lease): number }, leases: Leas
     for (let at = from; at < from + count; at += BATCH) {
       released = 0;
       for (let i = at; i < at + BATCH; i++) socket.trySend(leases.at(i));
-      for (io.flush(), io.reap(onEvent); released < BATCH; io.reap(onEvent)) {
-        await new Promise((turn) => setImmediate(turn));
+      io.flush();
+      // The last notifications arrive within microseconds; a turn of the event loop takes longer.
+      for (let tries = 1; io.reap(onEvent), released < BATCH; tries++) {
+        if (tries % TRIES === 0) await new Promise((turn) => setImmediate(turn));
       }
-      await leases.renew(at, BATCH);
     }
   };
 }
 
 /** Ringlet over UDP, without promises. */
-async function udpBatch(engine: "errqueue" | "copy", job: Job): Promise<Sender> {
-  const io = await openFor(job, { engine });
+async function udpBatch(options: OpenOptions, job: Job): Promise<Sender> {
+  const io = await openFor(job, options);
   const socket = await io.bindUdp({ remote: job.to });
   const leases = new Leases(io, job);
   return {
@@ -76,8 +70,8 @@ async function udpBatch(engine: "errqueue" | "copy", job: Job): Promise<Sender> 
 }
 
 /** Ringlet over UDP, with a promise per send and one per release. */
-async function udpPromises(job: Job): Promise<Sender> {
-  const io = await openFor(job, { engine: "errqueue" });
+async function udpPromises(job: Job, engine: "uring" | "errqueue" = "errqueue"): Promise<Sender> {
+  const io = await openFor(job, { engine, zeroCopyThresholdBytes: 0 });
   const socket = await io.bindUdp({ remote: job.to });
   const leases = new Leases(io, job);
   return {
@@ -86,7 +80,6 @@ async function udpPromises(job: Job): Promise<Sender> {
       for (let at = from; at < from + count; at += BATCH) {
         const sends = Array.from({ length: BATCH }, (_, i) => socket.send(leases.at(at + i)));
         for (const receipt of await Promise.all(sends)) await receipt.released;
-        await leases.renew(at, BATCH);
       }
     },
     close: () => (leases.close(), io.close()),
@@ -122,7 +115,6 @@ async function tcp(together: number, job: Job): Promise<Sender> {
         if (together === 1) await conn.send(leases.at(at));
         else await Promise.all(Array.from({ length: together }, (_, i) => conn.send(leases.at(at + i))));
       }
-      await leases.renew(from, count);
       await conn.recv(answer);
     },
     close: () => (leases.close(), answer.release(), io.close()),
@@ -163,8 +155,11 @@ async function denoConn(job: Job): Promise<Sender> {
 }
 
 await serve({
-  errqueue: (job) => udpBatch("errqueue", job),
-  copy: (job) => udpBatch("copy", job),
+  errqueue: (job) => udpBatch({ engine: "errqueue" }, job),
+  copy: (job) => udpBatch({ engine: "copy" }, job),
+  uring: (job) => udpBatch({ engine: "uring", zeroCopyThresholdBytes: 0 }, job),
+  uringCopy: (job) => udpBatch({ engine: "uring", zeroCopy: "never" }, job),
+  uringPromises: (job) => udpPromises(job, "uring"),
   udpPromises,
   denoDatagram,
   tcp: (job) => tcp(BATCH, job),

@@ -101,7 +101,7 @@ const DECIMAL = /^\d+(\.\d+)?$/;
 
 /** Every option there is. */
 export const OPTIONS = {
-  engine: choice<"auto" | EngineName>("NAME", ["auto", "errqueue", "copy"], "the way to the kernel"),
+  engine: choice<"auto" | EngineName>("NAME", ["auto", "uring", "errqueue", "copy"], "the way to the kernel"),
   "zero-copy": choice<ZeroCopyMode>("MODE", ["auto", "always", "never"], "which sends ask for zero-copy"),
   arena: size(LIMITS.arenaBytes, "16M", "memory to lend to the kernel"),
   chunk: size(LIMITS.chunkBytes, "512K", "size of one lease; at most a quarter of the arena"),

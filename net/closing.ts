@@ -4,7 +4,6 @@
  * @module
  */
 import { C } from "../ffi/abi.ts";
-import { ERRNO } from "../ffi/errno.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { closedError, RingletError } from "./errors.ts";
 
@@ -16,8 +15,8 @@ export class Closing {
   readonly #endpoint: Endpoint;
   readonly #stopped = new AbortController();
   readonly #deadline = new AbortController();
-  /** Called whenever a send ends. */
-  readonly #onSendEnd = new Set<() => void>();
+  /** Called whenever something that was pending ends. */
+  readonly #onEnd = new Set<() => void>();
   #closing: Promise<void> | undefined;
   /** The program may send. */
   #writable = true;
@@ -58,9 +57,9 @@ export class Closing {
     throw writeClosed();
   }
 
-  /** A send has ended: those who wait for that look again. */
-  sendEnded(): void {
-    for (const wake of this.#onSendEnd) wake();
+  /** Something that was pending has ended: those who wait for that look again. */
+  lookAgain(): void {
+    if (this.#onEnd.size > 0) { for (const wake of this.#onEnd) wake(); }
   }
 
   /** No more sends: what is queued goes out, then the peer sees the end of the stream. */
@@ -89,10 +88,7 @@ export class Closing {
     endpoint.setRef(true);
     const closed = closedError("socket");
     this.#stopped.abort(closed);
-    endpoint.readers.fail(closed);
-    endpoint.watchers.fail(closed);
-    endpoint.acceptors.fail(closed);
-    endpoint.connectors.fail(closed);
+    endpoint.hub.engine.stop(endpoint, closed);
     const { signal } = this.#deadline;
     if (deadlineMs === 0) this.#deadline.abort(closed);
     const timer = setTimeout(() => this.#deadline.abort(closed), deadlineMs);
@@ -103,6 +99,7 @@ export class Closing {
     }
     clearTimeout(timer);
     if (signal.aborted) await this.#takeBack();
+    await this.#until(() => endpoint.quiet);
     endpoint.hub.endpoints.delete(endpoint);
     if (endpoint.inFlight > 0) endpoint.hub.quarantine.add(endpoint);
     else endpoint.dismantle();
@@ -124,9 +121,8 @@ export class Closing {
     // A peer that does not get everything must not take the end of the connection for the end of the stream.
     const cut = !this.#allQueuedIsOut();
     this.#sealed = true;
-    while (endpoint.queued() > 0) endpoint.failHead("close", ERRNO.ECANCELED);
-    endpoint.hub.dispatch();
     if (this.#reset || cut || endpoint.inFlight > 0) endpoint.hub.engine.withdraw(endpoint);
+    endpoint.hub.dispatch();
     await this.#until(() => endpoint.inFlight === 0, AbortSignal.timeout(WITHDRAW_MS));
   }
 
@@ -143,7 +139,7 @@ export class Closing {
     return unacknowledged[0] <= 1; // the last one counted is the end of the stream itself, whose acknowledgement may take 40 ms
   }
 
-  /** Waits until `done`, looking again whenever a send ends and every few milliseconds. An aborted signal ends the wait. */
+  /** Waits until `done`, looking again whenever something ends and every few milliseconds. An aborted signal ends the wait. */
   async #until(done: () => boolean, signal?: AbortSignal): Promise<void> {
     const endpoint = this.#endpoint;
     const { hub } = endpoint;
@@ -152,12 +148,12 @@ export class Closing {
         const wake = () => {
           clearTimeout(timer);
           signal?.removeEventListener("abort", wake);
-          this.#onSendEnd.delete(wake);
+          this.#onEnd.delete(wake);
           resolve();
         };
         const timer = setTimeout(wake, pauseMs);
         signal?.addEventListener("abort", wake);
-        this.#onSendEnd.add(wake);
+        this.#onEnd.add(wake);
       });
       if (endpoint.dismantled) return; // a close has overtaken a `closeWrite`
       hub.engine.collect(endpoint);

@@ -75,6 +75,8 @@ export class Endpoint {
   dirty = false;
   /** The errno that ended a stream. The kernel tells it once, to whoever asks first; the others would see an orderly end. */
   broken = 0;
+  /** Its sends are being taken back: none goes to the kernel any more. */
+  withdrawn = false;
   /** The engine's own note about this socket. */
   watchKey = 0;
   /** Receives that wait for data. */
@@ -119,6 +121,7 @@ export class Endpoint {
       throw error;
     }
     this.hub.endpoints.add(this);
+    this.hub.sockets[this.slot] = this;
   }
 
   /** `what` names the kind of socket in the error. */
@@ -252,18 +255,31 @@ export class Endpoint {
     const { raw, u32, out } = this.hub.core;
     const slot = handleSlot(id);
     const generation = handleGeneration(id);
-    if (raw.send_cancel(slot, generation) < 0) return;
-    const failure: SendFailure = { errno: 0, syscall: "sendmmsg", reason };
+    if (raw.send_cancel(slot, generation) < 0) return this.hub.engine.abandon(id);
+    const failure: SendFailure = { errno: 0, syscall: "sendmsg", reason };
     this.#ended(slot, generation, failure, u32[out], u32[out + 1] !== 0);
     this.hub.dispatch();
   }
 
-  /** The engine reports that the kernel refused the head of the queue. */
-  failHead(syscall: string, errno: number): void {
+  /** The engine reports that the kernel refused the head of the queue; `false` when there is none to fail. */
+  failHead(syscall: string, errno: number): boolean {
     const { raw, u32, out } = this.hub.core;
     const slot = raw.batch_fail(this.slot, this.generation);
-    if (slot < 0) return;
+    if (slot < 0) return false;
     this.#ended(slot, u32[out], { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
+    return true;
+  }
+
+  /** The engine reports that the kernel refused all that is queued. */
+  failQueue(syscall: string, errno: number): void {
+    while (this.failHead(syscall, errno));
+  }
+
+  /** The engine reports that the kernel refused a send, wherever in the queue it is. */
+  failSend(slot: number, generation: number, syscall: string, errno: number): void {
+    const { raw, u32, out } = this.hub.core;
+    if (raw.send_cancel(slot, generation) < 0) return;
+    this.#ended(slot, generation, { errno, syscall }, u32[out], u32[out + 1] !== 0);
   }
 
   #ended(slot: number, generation: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
@@ -295,7 +311,7 @@ export class Endpoint {
   end(): void {
     this.#inFlight -= 1;
     this.pend(-1);
-    this.closing.sendEnded();
+    this.closing.lookAgain();
     if (this.#inFlight === 0 && this.hub.quarantine.delete(this)) this.dismantle();
   }
 
@@ -317,7 +333,13 @@ export class Endpoint {
       return await operation();
     } finally {
       this.pend(-1);
+      this.closing.lookAgain();
     }
+  }
+
+  /** Nothing is pending but sends. */
+  get quiet(): boolean {
+    return this.#pending === this.#inFlight;
   }
 
   setRef(ref: boolean): void {
@@ -329,9 +351,9 @@ export class Endpoint {
   /** Gives everything up. Nothing is in flight, and nobody uses the descriptor from now on: its number may be another's. */
   dismantle(): void {
     this.#lastCounters = this.counters();
-    this.hub.engine.detach(this);
+    this.hub.sockets[this.slot] = undefined;
     this.hub.core.raw.socket_free(this.slot, this.generation);
-    this.hub.system.libc.call.close(this.fd);
+    this.hub.engine.detach(this);
   }
 
   get dismantled(): boolean {

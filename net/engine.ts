@@ -3,10 +3,11 @@
  *
  * @module
  */
+import type { Handle } from "../wasm/mod.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** The engines there are. */
-export type EngineName = "errqueue" | "copy";
+export type EngineName = "uring" | "errqueue" | "copy";
 
 /** Memory of the arena that a receive may fill. */
 export interface Target {
@@ -35,12 +36,20 @@ export interface Engine {
   readonly name: EngineName;
   /** Whether sends of this engine can avoid the copy. */
   readonly zeroCopy: boolean;
-  /** Takes a new nonblocking descriptor into its care. */
+  /** Flags of the descriptors it works with: SOCK_NONBLOCK, or none. */
+  readonly descriptorFlags: number;
+  /** Takes a new descriptor into its care. */
   attach(endpoint: Endpoint): void;
-  /** Lets go of it; the caller closes the descriptor. */
+  /** Closes the descriptor. */
   detach(endpoint: Endpoint): void;
-  /** Hands the kernel as much of the socket's queue as it takes now; the rest follows by itself. */
+  /** Hands the kernel as much of the socket's queue as it takes now, or prepares that; the rest follows by itself. */
   submit(endpoint: Endpoint): void;
+  /** Enters the kernel for what was prepared; whether the core has events of it. */
+  commit(): boolean;
+  /** An event of the core that is about neither an accepted nor a released send. */
+  event(kind: number, slot: number, generation: number, value: number): void;
+  /** Has the kernel stop working on a send that it was given and has not accepted. */
+  abandon(id: Handle): void;
   /** Takes back what the kernel has released of one socket. Never waits. */
   collect(endpoint: Endpoint): void;
   /** Delivers all news there is for all sockets. Never waits. */
@@ -49,11 +58,13 @@ export interface Engine {
   connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void>;
   /** Accepts a connection and answers its descriptor. */
   accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number>;
-  /** Receives once into `target`, in the order of the calls. */
+  /** Receives once into `target`, in the order of the calls. The caller counts it as pending. */
   receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received>;
   /** Resolves when a receive would not have to wait. */
   readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void>;
-  /** Takes back what the kernel still holds of the socket's sends, at the price of the connection. */
+  /** Fails everything that waits for something to come in. */
+  stop(endpoint: Endpoint, reason: unknown): void;
+  /** Fails what is queued, and takes back what the kernel still holds of the socket's sends, at the price of the connection. */
   withdraw(endpoint: Endpoint): void;
   /** Whether pending work keeps the process alive. */
   setRef(ref: boolean): void;

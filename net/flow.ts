@@ -43,10 +43,10 @@ export function checkFlow(hub: Hub, options: FlowOptions): Flow {
   return () => ({ policy: new ZeroCopyPolicy(mode, thresholdBytes), maxInFlightBytes });
 }
 
-/** Makes a nonblocking descriptor and prepares it; it is closed when `prepare` throws. */
+/** Makes a descriptor and prepares it; it is closed when `prepare` throws. */
 export function makeDescriptor(hub: Hub, family: number, type: number, prepare: (fd: number) => void): number {
   const { libc } = hub.system;
-  const fd = libc.call.socket(family, type | C.SOCK_NONBLOCK | C.SOCK_CLOEXEC, 0);
+  const fd = libc.call.socket(family, type | hub.engine.descriptorFlags | C.SOCK_CLOEXEC, 0);
   if (fd < 0) throw systemError("socket", libc.errno(), "make a socket");
   try {
     prepare(fd);

@@ -14,7 +14,7 @@ import { BatchSends, type SendOwner } from "./sends.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyMode } from "./zerocopy_policy.ts";
 
-const { EVENT, EVENT_BYTES } = layout;
+const { EVENT, EVENT_BYTES, SEND, SEND_FLAG } = layout;
 
 /** The other tasks of the event loop get their turn at least this often. */
 const TURN_MS = 1;
@@ -36,10 +36,17 @@ export class Hub {
   readonly recordWaiters: Waiters<() => true | undefined, true> = new Waiters();
   readonly #owners: (SendOwner | undefined)[] = [];
   readonly #endpointOfSend: (Endpoint | undefined)[] = [];
+  /** Sockets by their place in the core. */
+  readonly sockets: (Endpoint | undefined)[] = [];
+  /** Index of the flags of the first send record in the core's words. */
+  readonly #sendFlags: number;
   #dirty: Endpoint[] = [];
+  #resumed: Endpoint[] = [];
   #scheduled = false;
   #lastTurn = performance.now();
   #refs = 0;
+  #ref = false;
+  #unrefSoon = false;
   readonly #closed = new AbortController();
   /** A send is over since those who wait were served. */
   #freed = false;
@@ -52,6 +59,7 @@ export class Hub {
     readonly settings: HubSettings,
   ) {
     this.batch = new BatchSends(settings.maxSends);
+    this.#sendFlags = (core.regions.SENDS + SEND.FLAGS) / 4;
   }
 
   /** Aborted when the io closes: nothing new may come to it. */
@@ -77,6 +85,11 @@ export class Hub {
     if (endpoint.dirty) return;
     endpoint.dirty = true;
     this.#dirty.push(endpoint);
+  }
+
+  /** Lets a socket go on with its queue, once all that is known now was told. */
+  resume(endpoint: Endpoint): void {
+    this.#resumed.push(endpoint);
   }
 
   /** Enters the kernel once this task is done, so that sends made together go together. */
@@ -122,6 +135,7 @@ export class Hub {
       endpoint.dirty = false;
       this.engine.submit(endpoint);
     }
+    this.engine.commit();
     this.dispatch();
     return dirty.length;
   }
@@ -129,24 +143,38 @@ export class Hub {
   /** Tells the owners what the core has learnt, and serves those who wait for what became free. */
   dispatch(): void {
     const { raw, u32, out } = this.core;
-    for (let n = raw.events_ready(); n > 0; n = raw.events_ready()) {
-      let at = u32[out] >>> 2;
-      for (let i = 0; i < n; i++, at += EVENT_BYTES / 4) {
-        const slot = u32[at + 1];
-        const id = makeHandle(slot, u32[at + 2]);
-        const owner = this.#owners[slot]!;
-        const value = u32[at + 3];
-        if (u32[at] === EVENT.ACCEPTED) {
-          owner.accepted(id, value);
-        } else {
-          this.disown(slot).released(id, value !== 0);
+    do {
+      for (let n = raw.events_ready(); n > 0; n = raw.events_ready()) {
+        let at = u32[out] >>> 2;
+        for (let i = 0; i < n; i++, at += EVENT_BYTES / 4) {
+          this.#tell(u32[at], u32[at + 1], u32[at + 2], u32[at + 3]);
         }
+        raw.events_take(n);
       }
-      raw.events_take(n);
-    }
+      const resumed = this.#resumed;
+      this.#resumed = [];
+      for (const endpoint of resumed) this.engine.submit(endpoint);
+    } while (this.engine.commit());
     if (!this.#freed) return;
     this.#freed = false;
     this.serve();
+  }
+
+  #tell(kind: number, slot: number, generation: number, value: number): void {
+    if (kind === EVENT.ACCEPTED) {
+      this.#owners[slot]!.accepted(makeHandle(slot, generation), value);
+    } else if (kind === EVENT.RELEASED) {
+      const flags = this.core.u32[this.#sendFlags + slot * (SEND.BYTES / 4)];
+      if ((flags & SEND_FLAG.ZERO_COPY) !== 0) this.#endpointOfSend[slot]!.policy.learn(1, value !== 0);
+      this.disown(slot).released(makeHandle(slot, generation), value !== 0);
+    } else {
+      this.engine.event(kind, slot, generation, value);
+    }
+  }
+
+  /** The socket of a send that has not ended. */
+  endpointOfSend(slot: number): Endpoint {
+    return this.#endpointOfSend[slot]!;
   }
 
   /** Takes a send that is over from its owner. */
@@ -172,6 +200,21 @@ export class Hub {
   /** Counts work that keeps the process alive. */
   addRefs(n: number): void {
     this.#refs += n;
-    this.engine.setRef(this.#refs > 0);
+    if (this.#refs > 0 === this.#ref) return;
+    if (this.#ref) {
+      // Mostly the next operation follows at once.
+      if (!this.#unrefSoon) setImmediate(() => this.#unref());
+      this.#unrefSoon = true;
+    } else {
+      this.#ref = true;
+      this.engine.setRef(true);
+    }
+  }
+
+  #unref(): void {
+    this.#unrefSoon = false;
+    if (this.#refs > 0) return;
+    this.#ref = false;
+    this.engine.setRef(false);
   }
 }

@@ -31,6 +31,12 @@ export interface Capabilities {
   readonly zeroCopyTcp: boolean;
   /** SO_ZEROCOPY on UDP (Linux 5.0). */
   readonly zeroCopyUdp: boolean;
+  /** Rings in the program's memory, with zero-copy sends (Linux 6.5). `false` too when another engine was asked for. */
+  readonly uring: boolean;
+  /** Bytes of the arena, from its start, that are registered with the ring. */
+  readonly registeredBytes: number;
+  /** A send of several leases can use registered memory (Linux 6.15). */
+  readonly gathersRegistered: boolean;
 }
 
 /** Every open io: one that is not closed keeps itself alive. */

@@ -32,6 +32,13 @@ export class ScratchSpace {
   }
 }
 
+/** The machine addresses of the two memories, and room in the core's for the engine. */
+export interface Memories {
+  readonly core: bigint;
+  readonly arena: bigint;
+  readonly scratch: ScratchSpace;
+}
+
 const { msghdr, iovec, cmsghdr, sock_extended_err } = layout;
 const IOVEC = msghdr.size;
 const NAME = IOVEC + iovec.size;

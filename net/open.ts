@@ -3,17 +3,16 @@
  *
  * @module
  */
-import { C } from "../ffi/abi.ts";
 import { openSystem, type System } from "../ffi/system.ts";
 import { type Core, CoreError, type CoreOptions, createCore } from "../wasm/mod.ts";
 import { Arena } from "./arena.ts";
 import type { EngineName } from "./engine.ts";
+import { ENGINES, startEngine, tryOut } from "./engines.ts";
 import { RingletError } from "./errors.ts";
 import { ZERO_COPY_MODES } from "./flow.ts";
 import { Hub } from "./hub.ts";
-import { type Capabilities, type EngineChoice, Io } from "./io.ts";
-import { setOption } from "./options.ts";
-import { ReadinessEngine } from "./readiness.ts";
+import { Io } from "./io.ts";
+import { PIECE_BYTES, type RingLimits } from "./ring.ts";
 import { integer, oneOf, options as checkOptions } from "./validate.ts";
 import { DEFAULT_THRESHOLD_BYTES, type ZeroCopyMode } from "./zerocopy_policy.ts";
 
@@ -21,7 +20,10 @@ import { DEFAULT_THRESHOLD_BYTES, type ZeroCopyMode } from "./zerocopy_policy.ts
 export interface OpenOptions {
   /** `auto` takes the best engine that works. Any other name insists on it. Default `auto`. */
   engine?: "auto" | EngineName;
-  /** Size of the arena: 64 KiB to 4 GiB - 64 KiB, rounded up to 64 KiB. Memory is used as it is touched. Default 64 MiB. */
+  /**
+   * Size of the arena: 64 KiB to 4 GiB - 64 KiB, rounded up to 64 KiB. Memory is used as it is touched, but what can be
+   * registered with the kernel is used at once. Default: what can be registered, 64 MiB at most.
+   */
   arenaBytes?: number;
   /** Leases at once. Default 65,536. */
   maxLeases?: number;
@@ -51,12 +53,12 @@ const OPTIONS = [
   "onForgottenLease",
 ] as const satisfies (keyof OpenOptions)[];
 
-const ENGINES = ["auto", "errqueue", "copy"] as const satisfies readonly OpenOptions["engine"][];
-
 /** A page of WebAssembly memory, the arena's unit. */
 const WASM_PAGE_BYTES = 65_536;
 const MAX_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
 const DEFAULT_ARENA_BYTES = 64 * 2 ** 20;
+const MIN_RING_ENTRIES = 64;
+const MAX_RING_ENTRIES = 4096;
 
 /**
  * Opens an arena and an engine.
@@ -75,10 +77,14 @@ const DEFAULT_ARENA_BYTES = 64 * 2 ** 20;
  * assertEquals(io.engine.name, "copy");
  * ```
  */
-// deno-lint-ignore require-await -- the engines to come wait here
-export async function open(options: OpenOptions = {}): Promise<Io> {
+export function open(options: OpenOptions = {}): Promise<Io> {
+  return openWithin({}, options);
+}
+
+/** {@linkcode open} on a kernel that offers less. For tests. */
+export async function openWithin(limits: RingLimits, options: OpenOptions): Promise<Io> {
   checkOptions("options", options, OPTIONS);
-  const wanted = oneOf("engine", options.engine ?? "auto", ENGINES);
+  const wanted = oneOf("engine", options.engine ?? "auto", ["auto", ...ENGINES]);
   const asked = integer("arenaBytes", options.arenaBytes ?? DEFAULT_ARENA_BYTES, 1, MAX_ARENA_BYTES);
   const arenaBytes = Math.ceil(asked / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
   const maxLeases = integer("maxLeases", options.maxLeases ?? 65_536, 1, 2 ** 21);
@@ -95,12 +101,28 @@ export async function open(options: OpenOptions = {}): Promise<Io> {
 
   const system = supportedSystem();
   const capabilities = tryOut(system);
-  const choice = chooseEngine(wanted, capabilities);
-  const core = makeCore({ arenaBytes, maxLeases, maxSends, maxSockets, windowIds });
-  const arena = new Arena(core, arenaBytes, onForgotten);
-  const hub = new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
-  hub.engine = new ReadinessEngine(hub, choice.name);
-  return new Io(hub, choice, capabilities);
+  const start = (arenaBytes: number) => {
+    const ringEntries = wanted === "auto" || wanted === "uring" ? limits.entries ?? ringEntriesFor(maxSends) : 0;
+    const sizes = { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries };
+    const core = makeCore({ ...sizes, pieceBytes: arenaBytes > PIECE_BYTES ? PIECE_BYTES : 0 });
+    const arena = new Arena(core, arenaBytes, onForgotten);
+    const hub = new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
+    return { hub, ...startEngine(hub, wanted, capabilities, ringEntries, limits) };
+  };
+  let started = start(arenaBytes);
+  const { registeredBytes } = started;
+  if (options.arenaBytes === undefined && registeredBytes > 0 && registeredBytes < arenaBytes) {
+    // Nobody asked for a size: the arena takes the one that can be registered.
+    await started.hub.engine.close();
+    started = start(registeredBytes);
+  }
+  const { hub, engine, ...found } = started;
+  return new Io(hub, engine, { ...capabilities, ...found });
+}
+
+/** Entries of the ring: a batch of all sends fits, within reason. */
+function ringEntriesFor(maxSends: number): number {
+  return Math.min(MAX_RING_ENTRIES, Math.max(MIN_RING_ENTRIES, 2 ** Math.ceil(Math.log2(maxSends))));
 }
 
 function makeCore(options: CoreOptions): Core {
@@ -122,31 +144,6 @@ function supportedSystem(): System {
       advice: "run on Linux with --allow-ffi, or --allow-ffi=<absolute path of libc.so.6>",
     });
   }
-}
-
-/** Tries what the engines need, on sockets of its own. */
-function tryOut(system: System): Capabilities {
-  const takesZeroCopy = (type: number): boolean => {
-    const fd = system.libc.call.socket(C.AF_INET, type | C.SOCK_CLOEXEC, 0);
-    if (fd < 0) return false;
-    const errno = setOption(system, fd, C.SOL_SOCKET, C.SO_ZEROCOPY, 1);
-    system.libc.call.close(fd);
-    return errno === 0;
-  };
-  return { zeroCopyTcp: takesZeroCopy(C.SOCK_STREAM), zeroCopyUdp: takesZeroCopy(C.SOCK_DGRAM) };
-}
-
-function chooseEngine(wanted: "auto" | EngineName, { zeroCopyTcp, zeroCopyUdp }: Capabilities): EngineChoice {
-  if (wanted === "copy") return { name: "copy", reason: "asked for" };
-  const takes = zeroCopyTcp && zeroCopyUdp ? "TCP and UDP take" : zeroCopyTcp ? "TCP takes" : "UDP takes";
-  if (zeroCopyTcp || zeroCopyUdp) {
-    return { name: "errqueue", reason: wanted === "auto" ? `${takes} SO_ZEROCOPY` : `asked for; ${takes} SO_ZEROCOPY` };
-  }
-  const reason = "the kernel takes SO_ZEROCOPY neither on TCP (Linux 4.14) nor on UDP (Linux 5.0)";
-  if (wanted === "auto") return { name: "copy", reason };
-  throw new RingletError("ERR_UNSUPPORTED", `Cannot open with engine "errqueue": ${reason}`, {
-    advice: 'use engine "auto" or "copy"',
-  });
 }
 
 function warnForgotten(byteLength: number): void {

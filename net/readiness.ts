@@ -14,7 +14,8 @@ import type { Engine, EngineName, Received, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
-import { MessageBuffer, ScratchSpace } from "./message.ts";
+import { Inbox } from "./inbox.ts";
+import { type Memories, MessageBuffer } from "./message.ts";
 import { setOption } from "./options.ts";
 
 const { BATCH, BATCH_REASON } = coreLayout;
@@ -25,33 +26,28 @@ const NO_MEMORY_RETRY_MS = 10;
 export class ReadinessEngine implements Engine {
   readonly name: EngineName;
   readonly zeroCopy: boolean;
+  readonly descriptorFlags = C.SOCK_NONBLOCK;
   readonly #hub: Hub;
   readonly #system: System;
   readonly #doorbell: Doorbell;
   readonly #batch: bigint;
-  readonly #incoming: MessageBuffer;
+  readonly #inbox: Inbox;
   readonly #notification: MessageBuffer;
   readonly #gather: Gather;
 
-  constructor(hub: Hub, name: EngineName) {
+  constructor(hub: Hub, name: EngineName, { scratch, core, arena }: Memories) {
     this.name = name;
     this.zeroCopy = name === "errqueue";
     this.#hub = hub;
     this.#system = hub.system;
-    const { core, system } = hub;
-    const base = system.runtime.addressOf(core.u8);
-    const arena = system.runtime.addressOf(hub.arena.bytes);
     // Zero-copy pins every page of every send: a huge page is pinned as one. Where there are none, nothing changes.
-    system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_HUGEPAGE);
-    const halves = (address: bigint) => [Number(address & 0xffffffffn) | 0, Number(address >> 32n) | 0] as const;
-    core.raw.core_bases(...halves(base), ...halves(arena));
-    this.#batch = base + BigInt(core.regions.BATCH);
-    const scratch = new ScratchSpace(core.u8, core.regions.SCRATCH, base);
-    this.#incoming = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
+    hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_HUGEPAGE);
+    this.#batch = core + BigInt(hub.core.regions.BATCH);
+    this.#inbox = new Inbox(hub.system, scratch, arena);
     this.#notification = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
-    this.#gather = new Gather(core, base, scratch.take(Gather.BYTES));
+    this.#gather = new Gather(hub.core, core, scratch.take(Gather.BYTES));
     const events = scratch.take(Doorbell.SCRATCH_BYTES);
-    this.#doorbell = new Doorbell(system, events.view, events.address, () => {
+    this.#doorbell = new Doorbell(hub.system, events.view, events.address, () => {
       hub.turned();
       hub.dispatch();
     });
@@ -66,14 +62,15 @@ export class ReadinessEngine implements Engine {
 
   detach(endpoint: Endpoint): void {
     this.#doorbell.unwatch(endpoint.fd, endpoint.watchKey);
+    this.#system.libc.call.close(endpoint.fd);
   }
 
   #ready(endpoint: Endpoint, events: number): void {
     if (endpoint.zeroCopy && (events & C.EPOLLERR)) this.collect(endpoint);
     if (endpoint.inFlight > 0) this.submit(endpoint);
     if (endpoint.connectors.size > 0) endpoint.connectors.serve(() => true);
-    if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#tryReceive(endpoint, target));
-    if (endpoint.watchers.size > 0) endpoint.watchers.serve(() => this.#isReadable(endpoint) || undefined);
+    if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#inbox.tryReceive(endpoint, target));
+    if (endpoint.watchers.size > 0) endpoint.watchers.serve(() => this.#inbox.isReadable(endpoint) || undefined);
     if (endpoint.acceptors.size > 0) endpoint.acceptors.serve(() => this.#tryAccept(endpoint));
   }
 
@@ -100,6 +97,24 @@ export class ReadinessEngine implements Engine {
     }
   }
 
+  /** Nothing is ever prepared: every call here enters the kernel by itself. */
+  commit(): boolean {
+    return false;
+  }
+
+  /** The core has such events of a ring only. */
+  event(): void {}
+
+  /** What the kernel was given it has accepted. */
+  abandon(): void {}
+
+  stop(endpoint: Endpoint, reason: unknown): void {
+    endpoint.readers.fail(reason);
+    endpoint.watchers.fail(reason);
+    endpoint.acceptors.fail(reason);
+    endpoint.connectors.fail(reason);
+  }
+
   /** Sends the first `n` messages of the batch as one; answers like sendmmsg. */
   #sendTogether(fd: number, n: number, flags: number): number {
     this.#gather.load(n);
@@ -123,7 +138,8 @@ export class ReadinessEngine implements Engine {
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
     // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
     if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
-    do endpoint.failHead("sendmmsg", errno); while (endpoint.stream && endpoint.queued() > 0);
+    if (endpoint.stream) endpoint.failQueue("sendmsg", errno);
+    else endpoint.failHead("sendmsg", errno);
     return true;
   }
 
@@ -169,7 +185,6 @@ export class ReadinessEngine implements Engine {
       const hi = view.getUint32(at + ee_data, true);
       raw.complete(endpoint.slot, endpoint.generation, lo, hi, copied);
       settled += u32[out];
-      endpoint.policy.learn(u32[out], copied !== 0);
     }
   }
 
@@ -211,47 +226,19 @@ export class ReadinessEngine implements Engine {
   }
 
   async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
-    const received = endpoint.readers.size === 0 ? this.#tryReceive(endpoint, target) : undefined;
+    const received = endpoint.readers.size === 0 ? this.#inbox.tryReceive(endpoint, target) : undefined;
     if (received !== undefined) return await this.#hub.inTurn(received);
-    return await endpoint.pending(() => endpoint.readers.wait(target, signal));
-  }
-
-  #tryReceive(endpoint: Endpoint, target: Target): Received | undefined {
-    const { libc } = this.#system;
-    const message = this.#incoming;
-    for (;;) {
-      message.expect(target.offset, target.byteLength);
-      const bytes = libc.call.recvmsg(endpoint.fd, message.address, C.MSG_DONTWAIT);
-      if (bytes === 0 && endpoint.broken !== 0) throw systemError("recvmsg", endpoint.broken, "receive");
-      if (bytes >= 0) {
-        const name = endpoint.stream ? NO_NAME : message.name();
-        return { bytes, truncated: (message.flags() & C.MSG_TRUNC) !== 0, name };
-      }
-      const errno = libc.errno();
-      if (errno === ERRNO.EAGAIN) return undefined;
-      if (errno === ERRNO.EINTR) continue;
-      if (endpoint.stream && endpoint.broken === 0) endpoint.broken = errno;
-      throw systemError("recvmsg", errno, "receive");
-    }
+    return await endpoint.readers.wait(target, signal);
   }
 
   async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
-    if (this.#isReadable(endpoint)) return await this.#hub.inTurn(undefined);
+    if (this.#inbox.isReadable(endpoint)) return await this.#hub.inTurn(undefined);
     await endpoint.pending(() => endpoint.watchers.wait(undefined, signal));
-  }
-
-  /** Whether there is data, the end of the stream, or an error to be told. */
-  #isReadable(endpoint: Endpoint): boolean {
-    const { pollfd } = layout;
-    const bytes = new Uint8Array(pollfd.size);
-    const view = new DataView(bytes.buffer);
-    view.setInt32(pollfd.fd, endpoint.fd, true);
-    view.setInt16(pollfd.events, C.POLLIN, true);
-    return this.#system.libc.call.pollNow(bytes, 1n, 0) !== 0;
   }
 
   withdraw(endpoint: Endpoint): void {
     const { call } = this.#system.libc;
+    endpoint.failQueue("close", ERRNO.ECANCELED);
     // connect(AF_UNSPEC) drops the send queue and releases its memory, with the descriptor still readable.
     if (endpoint.family !== C.AF_UNIX) call.connect(endpoint.fd, new Uint8Array(16), 16);
     this.collect(endpoint);
@@ -265,5 +252,3 @@ export class ReadinessEngine implements Engine {
     return this.#doorbell.close();
   }
 }
-
-const NO_NAME = new Uint8Array(0);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ERRNO } from "../ffi/errno.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { PendingReceipt, type Receipt } from "./receipt.ts";
@@ -36,6 +37,7 @@ export class PromisedSend implements SendOwner {
   #resolve!: (receipt: Receipt) => void;
   #reject!: (reason: unknown) => void;
   #receipt: PendingReceipt | undefined;
+  #signal: AbortSignal | undefined;
   #stopListening: (() => void) | undefined;
 
   constructor(endpoint: Endpoint, bytes: number) {
@@ -51,6 +53,7 @@ export class PromisedSend implements SendOwner {
   abortWith(signal: AbortSignal, id: number): void {
     const onAbort = () => this.#endpoint.giveUp(id, signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
+    this.#signal = signal;
     this.#stopListening = () => signal.removeEventListener("abort", onAbort);
   }
 
@@ -65,13 +68,20 @@ export class PromisedSend implements SendOwner {
 
   refused(_id: number, failure: SendFailure): void {
     this.#stopListening?.();
+    failure = this.#asGivenUp(failure);
     this.#reject(failure.errno === 0 ? failure.reason : this.#error(failure));
   }
 
   failed(_id: number, failure: SendFailure, bytesAccepted: number): void {
     this.#stopListening?.();
     this.#receipt = new PendingReceipt(bytesAccepted);
-    this.#reject(this.#error(failure, bytesAccepted, this.#receipt.released));
+    this.#reject(this.#error(this.#asGivenUp(failure), bytesAccepted, this.#receipt.released));
+  }
+
+  /** A send that the kernel gave up because the program had. */
+  #asGivenUp(failure: SendFailure): SendFailure {
+    if (failure.errno !== ERRNO.ECANCELED || !this.#signal?.aborted) return failure;
+    return { errno: 0, syscall: failure.syscall, reason: this.#signal.reason };
   }
 
   #error({ errno, syscall, reason }: SendFailure, bytesAccepted = 0, released?: Promise<unknown>): Error {

@@ -280,12 +280,14 @@ export async function receiveInto(endpoint: Endpoint, lease: Lease, options: Wai
     });
   }
   const { arena, engine } = endpoint.hub;
-  arena.lend(lease);
-  try {
-    return await engine.receive(endpoint, lease, options.signal);
-  } finally {
-    arena.handBack(lease);
-  }
+  return await endpoint.pending(async () => {
+    arena.lend(lease);
+    try {
+      return await engine.receive(endpoint, lease, options.signal);
+    } finally {
+      arena.handBack(lease);
+    }
+  });
 }
 
 /** A socket that accepts streams. */

@@ -83,3 +83,36 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
     promise.then(resolve, reject).then(stop);
   });
 }
+
+/** One at a time, in the order of the calls. */
+export class Turn {
+  readonly #waiting = new Waiters<void, true>();
+  #taken = false;
+
+  /** Nobody has it. */
+  get free(): boolean {
+    return !this.#taken;
+  }
+
+  /** Resolves when it is the caller's, who then calls {@linkcode leave}. */
+  async take(signal?: AbortSignal): Promise<void> {
+    if (this.#taken) await this.#waiting.wait(undefined, signal);
+    this.#taken = true;
+  }
+
+  /** Passes it on. */
+  leave(): void {
+    this.#taken = this.#waiting.size > 0;
+    let next: true | undefined = true;
+    this.#waiting.serve(() => {
+      const served = next;
+      next = undefined;
+      return served;
+    });
+  }
+
+  /** Rejects those who wait. */
+  fail(reason: unknown): void {
+    this.#waiting.fail(reason);
+  }
+}

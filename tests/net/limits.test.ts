@@ -43,7 +43,8 @@ function shell(within: string[]): [string, ...string[]] {
 }
 
 for (const engine of ENGINES) {
-  for (const kilobytes of [0, 64, 256]) {
+  // Without any lockable memory there is no ring: see uring_memory.test.ts.
+  for (const kilobytes of engine === "uring" ? [64, 256] : [0, 64, 256]) {
     testIf(
       NO_LIMIT,
       `${kilobytes} KiB of lockable memory [${engine}]`,

@@ -111,7 +111,7 @@ eachEngine("without a destination, and to where one must not", async (io) => {
   await fails("EDESTADDRREQ", () => udp.send(lease), { says: "remote" });
   await fails("EDESTADDRREQ", () => udp.trySend(lease));
   const to = { hostname: "127.255.255.255", port: 9 };
-  const error = await fails("EACCES", () => udp.send(lease, { to }), { syscall: "sendmmsg", says: "broadcast" });
+  const error = await fails("EACCES", () => udp.send(lease, { to }), { syscall: "sendmsg", says: "broadcast" });
   assertEquals([error.bytesAccepted, error.released, lease.state], [0, undefined, "leased"]);
   lease.release();
   assertLedger(io);

@@ -130,7 +130,7 @@ eachEngine("the peer is gone: EPIPE, and the lease is the program's", (io) =>
     const { conn, peer } = await connectedPair(io, {}, { path });
     await peer.abort();
     using lease = await io.lease(10);
-    const error = await fails("EPIPE", () => conn.send(lease), { syscall: "sendmmsg" });
+    const error = await fails("EPIPE", () => conn.send(lease), { syscall: "sendmsg" });
     assertEquals([error.bytesAccepted, lease.state], [0, "leased"]);
     assertEquals(await conn.recv(lease), null);
   }));

@@ -6,7 +6,7 @@ import { assertAllReturned, assertLedger } from "./ledger.ts";
 import { testIf } from "./skip.ts";
 
 /** The engines under test. */
-export const ENGINES: readonly EngineName[] = ["errqueue", "copy"];
+export const ENGINES: readonly EngineName[] = ["uring", "errqueue", "copy"];
 
 /** Small, so that tests can use it up. */
 const ARENA_BYTES = 4 << 20;

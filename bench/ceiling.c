@@ -1,0 +1,293 @@
+// What C reaches with io_uring and liburing on the benchmark's device: the ceiling that Ringlet is measured against.
+//
+//   ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT
+//
+// udp       connected sockets; a send is an entry
+// udpto     the same, unconnected: every entry carries the address
+// tcp       one message (SENDMSG, SENDMSG_ZC) gathers a socket's payloads of a batch; with `fixed` Linux 6.15 and later
+// tcplink   a linked chain of entries, a payload each; slower than `tcp`, and here to be compared
+//
+// copy sends from ordinary memory, zc without a copy, fixed without a copy from one registered buffer.
+//
+// Each line of input, "before COUNT BYTES" or "within COUNT BYTES", asks to send at least so many bytes from the first
+// COUNT of the payloads, which are written before the time is taken, or a batch at a time within it; the answer is
+// "BYTES SECONDS CPU_SECONDS". Over TCP the receiver answers a byte per connection once it has all of a pass.
+//
+// For comparisons, from the environment: CEILING_FILES=1 registers the sockets (worth 1 to 3 %; Ringlet does not), and
+// CEILING_COUNTERS=1 tells at the end how many sends there were, how many enters, and how many sends the kernel copied.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <liburing.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+
+// Linux 6.2, younger than some liburing headers: the notification says whether the kernel copied after all.
+#ifndef IORING_SEND_ZC_REPORT_USAGE
+#define IORING_SEND_ZC_REPORT_USAGE (1U << 3)
+#endif
+
+enum {
+  HUGE_PAGE = 2 << 20,
+  CACHE_LINE = 64,
+  MAX_DEPTH = 4096,
+  MAX_SOCKETS = 10000,
+  MAX_DATAGRAM = 65507,
+  MAX_IOVECS = 1024,         // of one message
+  MAX_REGISTERED = 1 << 30,  // of one buffer; also more than any send here may have, for a result is an int
+};
+
+static enum { UDP, UDP_TO, TCP, TCP_LINK } protocol;
+static enum { COPY, ZERO_COPY, FIXED } way;
+static int stream, registered_files;
+static unsigned depth, sockets;
+static size_t bytes, stride;
+static size_t rotation;  // payloads that take turns in this round
+static struct sockaddr_in address;
+
+static struct io_uring ring;
+static int *fds;
+static char *arena;
+static struct msghdr *messages;  // the kernel has read these and the next when an enter returns (FEAT_SUBMIT_STABLE)
+static struct iovec *iovecs;
+
+static unsigned batch;        // payloads per enter
+static unsigned per_message;  // payloads per entry, at most
+static unsigned turn;         // the socket whose turn it is
+static unsigned results;      // entries whose result is not in
+static unsigned lent;         // payloads that are the kernel's
+static unsigned long long sends, enters, copied;
+
+static void fail(const char *what, int error) {
+  fprintf(stderr, "ceiling: %s: %s\n", what, strerror(error));
+  exit(1);
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+// Where a round has fewer payloads than DEPTH, a datagram's payload is lent several times at once.
+static char *payload(size_t i) { return arena + (i < rotation ? i : i % rotation) * stride; }
+
+// Prepares one entry: `n` payloads on one socket.
+static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, unsigned link) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);  // always there: the ring has DEPTH entries
+  int fd = registered_files ? (int)socket : fds[socket];
+  int flags = stream ? MSG_WAITALL : 0;  // without it a short send counts as a success and the chain goes on
+  if (protocol == TCP) {
+    struct msghdr *message = &messages[results];
+    *message = (struct msghdr){.msg_iov = payloads, .msg_iovlen = n};
+    if (way == COPY) io_uring_prep_sendmsg(sqe, fd, message, flags);
+    else io_uring_prep_sendmsg_zc(sqe, fd, message, flags);
+  } else {
+    if (way == COPY) io_uring_prep_send(sqe, fd, payloads->iov_base, bytes, flags);
+    else io_uring_prep_send_zc(sqe, fd, payloads->iov_base, bytes, flags, 0);
+  }
+  if (protocol == UDP_TO) io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&address, sizeof address);
+  if (way != COPY) sqe->ioprio |= IORING_SEND_ZC_REPORT_USAGE;
+  if (way == FIXED) sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;  // buf_index stays 0, for messages too
+  sqe->flags |= link | (registered_files ? IOSQE_FIXED_FILE : 0);
+  sqe->user_data = n;
+  results++;
+}
+
+// The payloads `from` to `from + n`, each to the next socket.
+static void prepare_datagrams(size_t from, unsigned n) {
+  for (unsigned i = 0; i < n; i++) {
+    prepare_entry(turn, &(struct iovec){payload(from + i), bytes}, 1, 0);
+    turn = turn + 1 < sockets ? turn + 1 : 0;
+  }
+}
+
+// The same over TCP, where unlinked sends of one connection could overtake each other: what each connection gets of
+// these payloads is one chain.
+static void prepare_chains(size_t from, unsigned n) {
+  unsigned chains = smaller(sockets, n);
+  struct iovec *next = iovecs;
+  for (unsigned chain = 0; chain < chains; chain++) {
+    for (unsigned i = chain; i < n;) {
+      struct iovec *first = next;
+      for (; i < n && next < first + per_message; i += chains) *next++ = (struct iovec){payload(from + i), bytes};
+      prepare_entry((turn + chain) % sockets, first, next - first, i < n ? IOSQE_IO_LINK : 0);
+    }
+  }
+  turn = (turn + n) % sockets;
+}
+
+// Takes every completion there is. A payload comes back with the notification where F_MORE announced one, else with the
+// result.
+static void drain(void) {
+  struct io_uring_cqe *cqe;
+  unsigned head, seen = 0;
+  io_uring_for_each_cqe(&ring, head, cqe) {
+    seen++;
+    if (cqe->flags & IORING_CQE_F_NOTIF) {
+      if ((unsigned)cqe->res >> 31) copied += cqe->user_data;
+      lent -= cqe->user_data;
+      continue;
+    }
+    if (cqe->res < 0) fail("send", -cqe->res);
+    if ((size_t)cqe->res != cqe->user_data * bytes) fail("a send was short", EIO);
+    results--;
+    if (!(cqe->flags & IORING_CQE_F_MORE)) lent -= cqe->user_data;
+  }
+  io_uring_cq_advance(&ring, seen);
+}
+
+// Sends the payloads `from` to `from + n`; returns when all of them may be written again. Results are waited for in the
+// enter that submits, and notifications are usually there by then. Never more is waited for than must come, even if
+// every send fails.
+static void send_payloads(size_t from, size_t n) {
+  while (n > 0 || lent > 0) {
+    unsigned next = smaller(n, batch);
+    if (next > 0 && lent + next <= depth && (!stream || results == 0)) {
+      if (stream) prepare_chains(from, next);
+      else prepare_datagrams(from, next);
+      lent += next;
+      sends += next;
+      from += next;
+      n -= next;
+    }
+    int submitted = io_uring_submit_and_wait(&ring, results > 0 ? results : 1);
+    if (submitted < 0 && submitted != -EINTR) fail("io_uring_enter", -submitted);
+    enters++;
+    drain();
+  }
+}
+
+// Writes payloads with something that was not in them before.
+static void write_payloads(size_t from, size_t n, unsigned long long sent) {
+  for (size_t i = from; i < from + n; i++) memset(payload(i), (int)(i + sent), bytes);
+}
+
+static double wall_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static double cpu_seconds(void) {
+  struct rusage used;
+  getrusage(RUSAGE_SELF, &used);
+  return used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+static void await_answer(int fd) {
+  char answer;
+  ssize_t got = recv(fd, &answer, 1, 0);
+  if (got != 1) fail("the receiver's answer", got < 0 ? errno : ECONNRESET);
+}
+
+// Sends the first `n` payloads once and again, at least `wanted` bytes, and answers how long that took.
+static void run_round(int within, size_t n, unsigned long long wanted) {
+  size_t in_pass = within || stream || n > depth ? n : depth;
+  unsigned long long sent = 0;
+  rotation = n;
+  double seconds = 0, cpu = 0;
+  while (sent < wanted) {
+    if (!within) write_payloads(0, n, sent);
+    double cpu_start = cpu_seconds(), start = wall_seconds();
+    for (size_t at = 0, step = within ? depth : in_pass; at < in_pass; at += step) {
+      size_t now = smaller(step, in_pass - at);
+      if (within) write_payloads(at, now, sent);
+      send_payloads(at, now);
+    }
+    for (unsigned i = 0; stream && i < sockets; i++) await_answer(fds[i]);
+    seconds += wall_seconds() - start;
+    cpu += cpu_seconds() - cpu_start;
+    sent += in_pass * bytes;
+  }
+  printf("%llu %.9f %.6f\n", sent, seconds, cpu);
+  fflush(stdout);
+}
+
+static void open_sockets(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  for (unsigned i = 0; i < sockets; i++) {
+    fds[i] = socket(AF_INET, stream ? SOCK_STREAM : SOCK_DGRAM, 0);
+    if (fds[i] < 0) fail("socket", errno);
+    if (protocol != UDP_TO && connect(fds[i], (struct sockaddr *)&address, sizeof address) < 0) fail("connect", errno);
+  }
+}
+
+// DEFER_TASKRUN, since it was as fast as COOP_TASKRUN for copies and 2 % faster for zero-copy sends, whose
+// notifications are task work. (It posts nothing without an enter, so a program with an event loop may not want it.)
+// A registered ring descriptor made no difference. A kernel thread that polls would take a second processor.
+static void open_ring(size_t arena_bytes) {
+  int error = io_uring_queue_init(depth, &ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+  if (error < 0) fail("io_uring_setup", -error);
+  struct iovec all = {arena, arena_bytes};
+  if (way == FIXED && (error = io_uring_register_buffers(&ring, &all, 1)) < 0) fail("registering memory", -error);
+  if (registered_files && (error = io_uring_register_files(&ring, fds, sockets)) < 0) fail("registering files", -error);
+}
+
+// The index of `word` among `words`, a table that ends with NULL.
+static int choice(const char *word, const char *const words[]) {
+  for (int i = 0; words[i] != NULL; i++)
+    if (strcmp(word, words[i]) == 0) return i;
+  fprintf(stderr, "ceiling: no such mode: %s\n", word);
+  exit(2);
+}
+
+static size_t number(const char *word, const char *what, size_t max) {
+  char *end;
+  unsigned long long value = strtoull(word, &end, 10);
+  if (*end == '\0' && value >= 1 && value <= max) return value;
+  fprintf(stderr, "ceiling: %s must be 1 to %zu, not %s\n", what, max, word);
+  exit(2);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 9) {
+    fputs("usage: ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT\n", stderr);
+    return 2;
+  }
+  protocol = choice(argv[1], (const char *const[]){"udp", "udpto", "tcp", "tcplink", NULL});
+  way = choice(argv[2], (const char *const[]){"copy", "zc", "fixed", NULL});
+  stream = protocol == TCP || protocol == TCP_LINK;
+  depth = number(argv[3], "DEPTH", MAX_DEPTH);
+  sockets = number(argv[4], "SOCKETS", MAX_SOCKETS);
+  address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(number(argv[6], "PORT", 65535))};
+  if (inet_pton(AF_INET, argv[5], &address.sin_addr) != 1) fail(argv[5], EINVAL);
+  bytes = number(argv[7], "BYTES", stream ? MAX_REGISTERED : MAX_DATAGRAM);
+  stride = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+  size_t count = number(argv[8], "COUNT", (way == FIXED ? MAX_REGISTERED : SIZE_MAX / 2) / stride);
+  registered_files = getenv("CEILING_FILES") != NULL;
+  per_message = protocol == TCP ? smaller(MAX_IOVECS, MAX_REGISTERED / bytes) : 1;
+  // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes:
+  // so two batches take turns there.
+  batch = stream && way != COPY ? (depth + 1) / 2 : depth;
+
+  // Huge pages make pinning cheaper, for memory that is not registered too.
+  size_t arena_bytes = (stride * count + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  arena = aligned_alloc(HUGE_PAGE, arena_bytes);
+  fds = calloc(sockets, sizeof *fds);
+  messages = calloc(depth, sizeof *messages);
+  iovecs = calloc(depth, sizeof *iovecs);
+  if (!arena || !fds || !messages || !iovecs) fail("memory", ENOMEM);
+  madvise(arena, arena_bytes, MADV_HUGEPAGE);
+  open_sockets();
+  open_ring(arena_bytes);
+
+  char writing[16];
+  size_t n;
+  unsigned long long wanted;
+  static const char *const writings[] = {"before", "within", NULL};
+  while (scanf("%15s %zu %llu", writing, &n, &wanted) == 3) {
+    if (n < 1 || n > count) fail("more payloads asked for than there are", EINVAL);
+    // A connection is answered once it has its share of a pass, so the shares must be equal.
+    if (stream && n % sockets != 0) fail("payloads that cannot be shared out equally among the sockets", EINVAL);
+    run_round(choice(writing, writings), n, wanted);
+  }
+  if (!feof(stdin)) fail("a line of input", EINVAL);
+  if (getenv("CEILING_COUNTERS")) fprintf(stderr, "sends %llu enters %llu copied %llu\n", sends, enters, copied);
+  return 0;
+}

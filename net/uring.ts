@@ -1,0 +1,464 @@
+/**
+ * The engine `uring`: the core prepares entries and takes completions in place, and this side enters the kernel once for all that
+ * a turn of the event loop has brought together.
+ *
+ * Sends go from the core's queues into the ring. Everything else is a call: an operation whose result somebody awaits. What the
+ * kernel writes on its own time goes only to registered memory, whose pages outlive a Worker that is terminated; into other memory
+ * a receive reads by itself, once the ring says that there is something.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import { C } from "../ffi/abi.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import type { System } from "../ffi/system.ts";
+import { handleGeneration, handleSlot, layout as coreLayout } from "../wasm/mod.ts";
+import { Bell } from "./bell.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Engine, EngineName, Received, Target } from "./engine.ts";
+import { systemError } from "./errors.ts";
+import type { Hub } from "./hub.ts";
+import { Inbox } from "./inbox.ts";
+import type { Memories } from "./message.ts";
+import { Ring, type RingLimits } from "./ring.ts";
+import { Turn } from "./waiters.ts";
+
+const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG } = coreLayout;
+
+/** A copy that the kernel has no memory for is tried again after this long. */
+const NO_MEMORY_RETRY_MS = 10;
+/** Connections that wait here for an `accept()`, at most; more wait in the kernel. */
+const MAX_ACCEPTED = 64;
+const NO_OFFSET = 0xffff_ffff;
+
+/** Engines that are closed, and whose memory the kernel still holds. */
+const lingering = new Set<UringEngine>();
+
+/** An operation of the ring whose result somebody awaits. */
+interface Call {
+  readonly slot: number;
+  readonly generation: number;
+  /** Takes a result; `more` when others follow. */
+  readonly onResult: (result: number, more: boolean) => void;
+}
+
+/** What comes in on one socket. */
+interface Inflow {
+  /** One receive at a time. */
+  readonly receiving: Turn;
+  readonly calls: Set<Call>;
+  /** Accepted, and not asked for yet. */
+  readonly accepted: number[];
+  accepting: Call | undefined;
+  /** Why nothing is awaited any more. */
+  stopped: unknown;
+}
+
+/** See the module. */
+export class UringEngine implements Engine {
+  readonly name: EngineName = "uring";
+  readonly zeroCopy = true;
+  /** The ring itself finds out whether a call would wait. */
+  readonly descriptorFlags = 0;
+  readonly ring: Ring;
+  readonly #hub: Hub;
+  readonly #system: System;
+  readonly #bell: Bell;
+  readonly #inbox: Inbox;
+  readonly #arena: bigint;
+  readonly #name: { view: DataView<ArrayBuffer>; address: bigint };
+  readonly #inflows = new Map<Endpoint, Inflow>();
+  readonly #calls: (Call | undefined)[] = [];
+  /** Sockets that found the ring full. */
+  readonly #starved = new Set<Endpoint>();
+  /** The next turn looks for completions. */
+  #looking = false;
+  #closing = false;
+  #closed = false;
+
+  /** @throws {NoRing} with the reason why there is none. */
+  constructor(hub: Hub, { scratch, core, arena }: Memories, entries: number, limits: RingLimits) {
+    this.#hub = hub;
+    this.#system = hub.system;
+    this.#arena = arena;
+    this.#inbox = new Inbox(hub.system, scratch, arena);
+    this.#name = scratch.take(128);
+    this.ring = new Ring(hub.system, hub.core, entries, core, scratch.take(Ring.SCRATCH_BYTES), limits);
+    // A send from a huge page that is registered is charged to the socket with all of the page that lies before it: half a MiB on
+    // average, and the buffers of sender and local receiver are full after one or two.
+    hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_NOHUGEPAGE);
+    this.ring.register(arena, hub.arena.bytes.length);
+    try {
+      this.#bell = new Bell(hub.system, hub.core, this.ring.fd, () => this.#look());
+    } catch (error) {
+      hub.system.libc.call.close(this.ring.fd);
+      throw error;
+    }
+  }
+
+  attach(endpoint: Endpoint): void {
+    endpoint.zeroCopy = endpoint.family !== C.AF_UNIX;
+    this.#inflows.set(endpoint, {
+      receiving: new Turn(),
+      calls: new Set(),
+      accepted: [],
+      accepting: undefined,
+      stopped: undefined,
+    });
+  }
+
+  detach(endpoint: Endpoint): void {
+    this.#inflows.delete(endpoint);
+    this.#starved.delete(endpoint);
+    this.#start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
+    this.commit();
+  }
+
+  // Sends
+
+  submit(endpoint: Endpoint): void {
+    const { raw, u32, out } = this.#hub.core;
+    if (endpoint.withdrawn) return endpoint.failQueue("close", ERRNO.ECANCELED);
+    while (raw.ring_fill(endpoint.slot, endpoint.generation, endpoint.fd) >= 0) {
+      if (u32[out] !== BATCH_REASON.FULL) return;
+      if (!this.#makeRoom()) {
+        this.#starved.add(endpoint);
+        return;
+      }
+    }
+  }
+
+  /** Has the kernel take what is prepared, so that there is room for more; `false` when there is none even so. */
+  #makeRoom(): boolean {
+    const { raw } = this.#hub.core;
+    if (raw.ring_publish() === 0) return false;
+    const left = this.ring.enter();
+    return left === 0;
+  }
+
+  commit(): boolean {
+    const { raw, u32, out } = this.#hub.core;
+    if (raw.ring_publish() === 0) return false;
+    const left = this.ring.enter();
+    this.ring.reap();
+    if (left > 0 || u32[out + 2] > 0) this.#lookSoon();
+    return u32[out + 1] > 0;
+  }
+
+  event(kind: number, slot: number, generation: number, value: number): void {
+    if (kind === EVENT.READY) {
+      const endpoint = this.#hub.sockets[slot];
+      if (endpoint?.generation === generation) this.#hub.resume(endpoint);
+    } else if (kind === EVENT.FAILED) {
+      this.#failed(slot, generation, value);
+    } else {
+      const call = this.#calls[slot];
+      if (call?.generation !== generation) return;
+      const more = kind === EVENT.CALLED_MORE;
+      if (!more) this.#calls[slot] = undefined;
+      call.onResult(value | 0, more);
+    }
+  }
+
+  /** The kernel refused a send, which is in its queue again. */
+  #failed(slot: number, generation: number, errno: number): void {
+    const { raw, u32, regions } = this.#hub.core;
+    const endpoint = this.#hub.endpointOfSend(slot);
+    if (errno === ERRNO.ECANCELED) {
+      endpoint.failSend(slot, generation, "sendmsg", errno);
+      return this.#hub.resume(endpoint);
+    }
+    if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
+    const zeroCopy = (u32[(regions.SENDS + slot * SEND.BYTES + SEND.FLAGS) >>> 2] & SEND_FLAG.ZERO_COPY) !== 0;
+    if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
+      // Back-pressure. What is in flight gives memory back; with nothing in flight, send a copy.
+      if (!zeroCopy) return void setTimeout(() => this.#retry(endpoint), NO_MEMORY_RETRY_MS);
+      if (raw.ring_block(endpoint.slot, endpoint.generation) > 0) return;
+    }
+    if (zeroCopy && (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM || errno === ERRNO.EOPNOTSUPP)) {
+      if (errno === ERRNO.EOPNOTSUPP) endpoint.zeroCopy = false;
+      raw.send_copy(slot, generation);
+      return this.#hub.resume(endpoint);
+    }
+    if (!endpoint.stream) {
+      endpoint.failSend(slot, generation, "sendmsg", errno);
+      return this.#hub.resume(endpoint); // what waited until less was in flight
+    }
+    // A stream that failed once has failed for all that is queued. EPIPE says only that the peer does not read any more: what it
+    // sent before still ends in order.
+    if (endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
+    endpoint.failQueue("sendmsg", errno);
+  }
+
+  #retry(endpoint: Endpoint): void {
+    if (endpoint.inFlight === 0) return;
+    this.#hub.resume(endpoint);
+    this.#hub.dispatch();
+  }
+
+  abandon(id: number): void {
+    const { raw } = this.#hub.core;
+    const [slot, generation] = [handleSlot(id), handleGeneration(id)];
+    if (raw.ring_abandon(slot, generation) === FAULT.NO_ROOM && this.#makeRoom()) raw.ring_abandon(slot, generation);
+    this.#hub.schedule();
+  }
+
+  collect(_endpoint: Endpoint): number {
+    this.ring.reap();
+    return 0;
+  }
+
+  poll(): void {
+    this.ring.reap();
+  }
+
+  withdraw(endpoint: Endpoint): void {
+    endpoint.withdrawn = true;
+    endpoint.failQueue("close", ERRNO.ECANCELED);
+    const flags = C.IORING_ASYNC_CANCEL_ALL | C.IORING_ASYNC_CANCEL_FD;
+    this.#start({ opcode: C.IORING_OP_ASYNC_CANCEL, fd: endpoint.fd, opFlags: flags }, () => {});
+    this.commit();
+    // connect(AF_UNSPEC) drops the send queue and releases its memory.
+    if (endpoint.family !== C.AF_UNIX) this.#system.libc.call.connect(endpoint.fd, new Uint8Array(16), 16);
+    this.#hub.dispatch();
+  }
+
+  // Calls
+
+  #start(
+    { opcode, fd, ioprio = 0, address = 0n, length = 0, offsetLow = 0, offsetHigh = 0, opFlags = 0, buffer = 0 }: Entry,
+    onResult: Call["onResult"],
+  ): Call {
+    const { raw, u32, out } = this.#hub.core;
+    const low = Number(address & 0xffffffffn);
+    const high = Number(address >> 32n);
+    const prepare = () => raw.ring_call(opcode, ioprio, fd, low, high, length, offsetLow, offsetHigh, opFlags, buffer);
+    let slot = prepare();
+    if (slot < 0 && this.#makeRoom()) slot = prepare();
+    if (slot < 0) throw systemError("io_uring_enter", ERRNO.EAGAIN, "start an operation");
+    const call = { slot, generation: u32[out], onResult };
+    this.#calls[slot] = call;
+    this.#hub.schedule();
+    return call;
+  }
+
+  #cancel(call: Call): void {
+    const { raw } = this.#hub.core;
+    if (this.#calls[call.slot] !== call) return;
+    if (raw.ring_cancel(call.slot, call.generation) === FAULT.NO_ROOM && this.#makeRoom()) {
+      raw.ring_cancel(call.slot, call.generation);
+    }
+    this.#hub.schedule();
+  }
+
+  /** The result of one operation for a socket. Giving up waits for the kernel to have given up, and takes a result that won. */
+  async #call(inflow: Inflow, entry: Entry, signal: AbortSignal | undefined): Promise<number> {
+    if (inflow.stopped !== undefined) throw inflow.stopped;
+    signal?.throwIfAborted();
+    let call!: Call;
+    const result = new Promise<number>((resolve) => call = this.#start(entry, resolve));
+    inflow.calls.add(call);
+    const cancel = () => this.#cancel(call);
+    signal?.addEventListener("abort", cancel);
+    try {
+      const value = await result;
+      if (value < 0 && inflow.stopped !== undefined) throw inflow.stopped;
+      if (value === -ERRNO.ECANCELED) signal?.throwIfAborted();
+      return value;
+    } finally {
+      inflow.calls.delete(call);
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  stop(endpoint: Endpoint, reason: unknown): void {
+    const inflow = this.#inflows.get(endpoint);
+    if (inflow === undefined) return;
+    inflow.stopped = reason;
+    inflow.receiving.fail(reason);
+    endpoint.acceptors.fail(reason);
+    for (const call of inflow.calls) this.#cancel(call);
+    if (inflow.accepting !== undefined) this.#cancel(inflow.accepting);
+    for (const fd of inflow.accepted.splice(0)) this.#system.libc.call.close(fd);
+  }
+
+  async connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void> {
+    // The kernel copies the address as it takes the entry.
+    new Uint8Array(this.#name.view.buffer, this.#name.view.byteOffset, name.length).set(name);
+    const entry = { opcode: C.IORING_OP_CONNECT, fd: endpoint.fd, address: this.#name.address, offsetLow: name.length };
+    const connecting = endpoint.pending(() => this.#call(this.#inflows.get(endpoint)!, entry, signal));
+    this.commit();
+    this.#hub.dispatch();
+    const result = await connecting;
+    if (result < 0) throw systemError("connect", -result, what);
+  }
+
+  async accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {
+    const inflow = this.#inflows.get(endpoint)!;
+    const fd = endpoint.acceptors.size === 0 ? inflow.accepted.shift() : undefined;
+    if (fd !== undefined) return await this.#hub.inTurn(fd);
+    return await endpoint.pending(() => {
+      const accepted = endpoint.acceptors.wait(undefined, signal);
+      this.#keepAccepting(endpoint, inflow);
+      return accepted;
+    });
+  }
+
+  /** One operation accepts connection after connection, as long as somebody waits for one or few wait to be asked for. */
+  #keepAccepting(endpoint: Endpoint, inflow: Inflow): void {
+    if (inflow.accepting !== undefined || inflow.stopped !== undefined || endpoint.acceptors.size === 0) return;
+    const opFlags = C.SOCK_CLOEXEC;
+    const entry = { opcode: C.IORING_OP_ACCEPT, fd: endpoint.fd, ioprio: C.IORING_ACCEPT_MULTISHOT, opFlags };
+    inflow.accepting = this.#start(entry, (result, more) => {
+      if (!more) inflow.accepting = undefined;
+      this.#onAccepted(endpoint, inflow, result);
+      this.#keepAccepting(endpoint, inflow);
+    });
+  }
+
+  #onAccepted(endpoint: Endpoint, inflow: Inflow, result: number): void {
+    if (result >= 0) {
+      if (inflow.stopped !== undefined) this.#system.libc.call.close(result);
+      else inflow.accepted.push(result);
+    } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
+      let told = false;
+      endpoint.acceptors.serve(() => {
+        if (told) return undefined;
+        told = true;
+        throw systemError("accept4", -result, "accept a connection");
+      });
+    }
+    endpoint.acceptors.serve(() => inflow.accepted.shift());
+    if (inflow.accepted.length >= MAX_ACCEPTED && inflow.accepting !== undefined) this.#cancel(inflow.accepting);
+  }
+
+  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
+    const inflow = this.#inflows.get(endpoint)!;
+    const buffer = endpoint.stream ? this.ring.bufferOf(target.offset, target.byteLength) : -1;
+    if (buffer < 0 && inflow.receiving.free) {
+      const received = this.#inbox.tryReceive(endpoint, target);
+      if (received !== undefined) return await this.#hub.inTurn(received);
+    }
+    await inflow.receiving.take(signal);
+    try {
+      for (;;) {
+        const received = buffer < 0
+          ? this.#inbox.tryReceive(endpoint, target) ?? await this.#wait(endpoint, inflow, signal)
+          : await this.#read(endpoint, inflow, target, buffer, signal);
+        if (received !== undefined) return received;
+      }
+    } finally {
+      inflow.receiving.leave();
+    }
+  }
+
+  /** Reads into a registered buffer; `undefined` to try again. */
+  async #read(
+    endpoint: Endpoint,
+    inflow: Inflow,
+    { offset, byteLength }: Target,
+    buffer: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Received | undefined> {
+    const entry = {
+      opcode: C.IORING_OP_READ_FIXED,
+      fd: endpoint.fd,
+      address: this.#arena + BigInt(offset),
+      length: byteLength,
+      offsetLow: NO_OFFSET,
+      offsetHigh: NO_OFFSET,
+      buffer,
+    };
+    const bytes = await this.#call(inflow, entry, signal);
+    if (bytes === -ERRNO.EINTR || bytes === -ERRNO.EAGAIN) return undefined;
+    return this.#inbox.received(endpoint, bytes);
+  }
+
+  /** Waits until a receive would find something. */
+  async #wait(endpoint: Endpoint, inflow: Inflow, signal: AbortSignal | undefined): Promise<undefined> {
+    const result = await this.#call(
+      inflow,
+      { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN },
+      signal,
+    );
+    if (result < 0) throw systemError("poll", -result, "wait for data");
+  }
+
+  async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
+    if (this.#inbox.isReadable(endpoint)) return await this.#hub.inTurn(undefined);
+    await endpoint.pending(() => this.#wait(endpoint, this.#inflows.get(endpoint)!, signal));
+  }
+
+  // Waking up
+
+  /** Completions may have arrived. While there are some, the next turn looks again; then the bell is armed. */
+  #look(): void {
+    const { u32, out } = this.#hub.core;
+    if (this.#closed) return;
+    this.#hub.turned();
+    this.ring.reap();
+    const news = u32[out + 1] > 0;
+    for (const endpoint of [...this.#starved]) {
+      this.#starved.delete(endpoint);
+      this.#hub.resume(endpoint);
+    }
+    this.#hub.dispatch();
+    if (news) return this.#lookSoon();
+    this.ring.reap();
+    if (u32[out + 2] === 0) return this.#closing ? this.#finish() : undefined;
+    this.#bell.arm();
+    this.ring.enter();
+  }
+
+  #lookSoon(): void {
+    if (this.#looking || this.#bell.armed || this.#closed) return;
+    this.#looking = true;
+    setImmediate(() => {
+      this.#looking = false;
+      this.#look();
+    });
+  }
+
+  setRef(ref: boolean): void {
+    this.#bell.setRef(ref);
+  }
+
+  /**
+   * Closes the ring, once the kernel is done with everything: it holds memory of sockets in quarantine, so that neither the ring nor
+   * what is registered with it may go before.
+   */
+  close(): Promise<void> {
+    this.#closing = true;
+    if (this.ring.operations === 0) {
+      this.#finish();
+    } else {
+      lingering.add(this);
+      this.#lookSoon();
+    }
+    return Promise.resolve();
+  }
+
+  #finish(): void {
+    this.#closed = true;
+    lingering.delete(this);
+    this.#bell.disarm();
+    this.ring.enter();
+    this.ring.reap();
+    this.ring.unregister();
+    this.#system.libc.call.close(this.ring.fd);
+    this.#bell.close();
+  }
+}
+
+/** An entry of the submission ring. */
+interface Entry {
+  opcode: number;
+  fd: number;
+  ioprio?: number;
+  address?: bigint;
+  length?: number;
+  offsetLow?: number;
+  offsetHigh?: number;
+  opFlags?: number;
+  buffer?: number;
+}
