@@ -111,7 +111,6 @@ export class UringEngine implements Engine {
     this.#inflows.delete(endpoint);
     this.#starved.delete(endpoint);
     this.#start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
-    this.commit();
   }
 
   // Sends
@@ -393,21 +392,24 @@ export class UringEngine implements Engine {
 
   /** Completions may have arrived. While there are some, the next turn looks again; then the bell is armed. */
   #look(): void {
-    const { u32, out } = this.#hub.core;
     if (this.#closed) return;
     this.#hub.turned();
-    this.ring.reap();
-    const news = u32[out + 1] > 0;
-    for (const endpoint of [...this.#starved]) {
-      this.#starved.delete(endpoint);
-      this.#hub.resume(endpoint);
-    }
+    const news = this.#news();
+    for (const endpoint of this.#starved) this.#hub.resume(endpoint);
+    this.#starved.clear();
     this.#hub.dispatch();
-    if (news) return this.#lookSoon();
-    this.ring.reap();
-    if (u32[out + 2] === 0) return this.#closing ? this.#finish() : undefined;
+    // The bell rings for what the ring has from now on, so that nothing may be left that was taken from it before.
+    if (news || this.#news()) return this.#lookSoon();
+    if (this.#hub.core.u32[this.#hub.core.out + 2] === 0) return this.#closing ? this.#finish() : undefined;
     this.#bell.arm();
     this.ring.enter();
+  }
+
+  /** Takes completions; whether there are events that nobody was told. */
+  #news(): boolean {
+    const { u32, out } = this.#hub.core;
+    this.ring.reap();
+    return u32[out + 1] > 0;
   }
 
   #lookSoon(): void {
