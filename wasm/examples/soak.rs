@@ -150,5 +150,6 @@ fn main() {
     }
     let Sums { lent, released, ids, late, wraps } = sums;
     assert_eq!(lent, released);
-    println!("soak: seed {seed}: lent {lent}, released {released}, in flight 0; {ids} ids, {late} late completions, {wraps} of {worlds} worlds at 2^32");
+    println!("soak: seed {seed}: lent {lent}, released {released}, in flight 0; {ids} ids, {late} late completions");
+    println!("soak: {wraps} of {worlds} worlds at 2^32");
 }

@@ -1,0 +1,96 @@
+//! What the model remembers of a lease, a send and a socket.
+
+use ringlet_core::counters::SocketCounters;
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub generation: u32,
+    pub offset: u32,
+    pub bytes: u32,
+    pub implicit: bool,
+    pub holds: u32,
+    /// Sends that have not released it, as often as they name it.
+    pub sends: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub lease: u32,
+    pub consumed: bool,
+    /// Where in the arena.
+    pub at: u32,
+    pub bytes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    Queued,
+    /// The ring has it.
+    Submitted,
+    /// Accepted, or withdrawn after a part was.
+    Over,
+    /// The kernel holds nothing of it any more; the event was not looked at.
+    Released,
+}
+
+#[derive(Clone, Debug)]
+pub struct Send {
+    pub generation: u32,
+    pub socket: u32,
+    pub zero_copy: bool,
+    pub parts: Vec<Part>,
+    pub bytes: u32,
+    pub taken: u32,
+    pub lent: u32,
+    pub copied: bool,
+    pub place: Place,
+    pub given_up: bool,
+    pub control: bool,
+    /// Address and length of the destination, or zeros.
+    pub name: (u64, u32),
+    /// Requests that hold bytes of it and have not notified; and all that ever did.
+    pub holders: Vec<u64>,
+    pub ever: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Socket {
+    pub generation: u32,
+    pub fd: i32,
+    pub datagram: bool,
+    pub limit: u32,
+    pub queue: VecDeque<u32>,
+    /// Datagrams that the ring has and the kernel has not seen.
+    pub prepared: VecDeque<u32>,
+    /// Operations without a final result.
+    pub chain: u32,
+    /// Bytes of those among them that are zero-copy and that the kernel has seen.
+    pub submitted: u64,
+    pub error: i32,
+    /// Bytes of the chain that the kernel has seen.
+    pub seen: u64,
+    pub outstanding: u32,
+    pub in_flight: u64,
+    pub counters: SocketCounters,
+}
+
+impl Socket {
+    pub fn new(generation: u32, fd: i32, datagram: bool, limit: u32) -> Self {
+        Socket {
+            generation,
+            fd,
+            datagram,
+            limit,
+            queue: VecDeque::new(),
+            prepared: VecDeque::new(),
+            chain: 0,
+            submitted: 0,
+            error: 0,
+            seen: 0,
+            outstanding: 0,
+            in_flight: 0,
+            counters: SocketCounters::default(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How the program sends: what it queues, and what it takes back.
+
+use super::records::{Lease, Part, Place, Send, Socket};
+use super::World;
+use ringlet_core::queue::Withdrawn;
+use ringlet_core::send::{self, ZERO_COPY};
+use ringlet_core::Fault;
+
+/// Bytes of the destinations of datagrams.
+const NAMES: [u32; 3] = [0, 16, 28];
+
+impl World {
+    /// Queues a send of a random shape, on a random socket.
+    pub(super) fn send_something(&mut self) {
+        let Some(socket) = self.some_socket() else { return };
+        let zero_copy = !self.dice.one_in(4);
+        let many = if self.dice.one_in(4) { self.dice.below(send::LEASES + 1) } else { 1 };
+        let parts: Vec<_> = (0..many).filter_map(|_| self.some_part()).collect();
+        let name = if self.model.socket(socket).datagram { self.dice.of(&NAMES) } else { 0 };
+        if self.dice.one_in(2) && parts.len() == 1 {
+            self.send_one(socket, zero_copy, parts[0], name);
+        } else {
+            let control = self.model.socket(socket).datagram && self.dice.one_in(8);
+            self.send_many(socket, zero_copy, &parts, name, control);
+        }
+    }
+
+    /// Some bytes of a lease: its slot, where they begin, and how many there are.
+    fn some_part(&mut self) -> Option<(u32, u32, u32)> {
+        let lease = self.some_lease()?;
+        let bytes = self.model.lease(lease).bytes;
+        let at = if self.dice.one_in(2) { 0 } else { self.dice.below(bytes as usize) as u32 };
+        let most = bytes - at;
+        Some((lease, at, if self.dice.one_in(2) { most } else { 1 + self.dice.below(most as usize) as u32 }))
+    }
+
+    fn room_for_send(&self) -> bool {
+        // Records whose release was seen are free once the events were taken.
+        (0..self.start.sizes.sends).any(|slot| self.core.send_record(slot).state == send::FREE)
+    }
+
+    /// Queues a send of one part. Its slot; `None` without a record.
+    pub fn send_one(&mut self, socket: u32, zero_copy: bool, part: (u32, u32, u32), name: u32) -> Option<u32> {
+        let &mut Socket { generation, .. } = self.model.socket(socket);
+        let (lease, at, bytes) = part;
+        let &mut Lease { generation: lease_generation, implicit, holds, .. } = self.model.lease(lease);
+        let room = self.room_for_send();
+        let flags = if zero_copy { ZERO_COPY } else { 0 };
+        let got = self.core.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
+        if !implicit && holds == 0 {
+            assert_eq!(got, Err(Fault::NotHeld));
+            return None;
+        }
+        if !room {
+            assert_eq!(got, Err(Fault::NoSlot));
+            return None;
+        }
+        let slot = got.expect("a send");
+        self.opened(slot, socket, zero_copy, name);
+        self.add(slot, part);
+        self.queued(slot);
+        Some(slot)
+    }
+
+    /// Queues a send of any parts, none included.
+    pub fn send_many(
+        &mut self,
+        socket: u32,
+        zero_copy: bool,
+        parts: &[(u32, u32, u32)],
+        name: u32,
+        control: bool,
+    ) -> Option<u32> {
+        let &mut Socket { generation, .. } = self.model.socket(socket);
+        let room = self.room_for_send();
+        let flags = if zero_copy { ZERO_COPY } else { 0 };
+        let got = self.core.send_new(socket, generation, flags, name);
+        if !room {
+            assert_eq!(got, Err(Fault::NoSlot));
+            return None;
+        }
+        let slot = got.expect("a send");
+        self.opened(slot, socket, zero_copy, name);
+        let generation = self.model.send(slot).generation;
+        for &(lease, at, bytes) in parts {
+            let &mut Lease { generation: lease_generation, implicit, holds, .. } = self.model.lease(lease);
+            let got = self.core.send_lease(slot, generation, lease, lease_generation, at, bytes);
+            if !implicit && holds == 0 {
+                assert_eq!(got, Err(Fault::NotHeld));
+            } else if self.model.send(slot).bytes.checked_add(bytes).is_none() {
+                assert_eq!(got, Err(Fault::Range));
+            } else {
+                got.expect("a part");
+                self.add(slot, (lease, at, bytes));
+            }
+        }
+        if control {
+            self.model.send(slot).control = true;
+            let record = self.core.send(slot, generation).expect("a send");
+            record.message.control = record.message.iov + (send::offsets::CONTROL - send::offsets::IOVECS) as u64;
+            record.message.control_len = 24;
+        }
+        self.core.send_queue(slot, generation).expect("an open send");
+        self.queued(slot);
+        Some(slot)
+    }
+
+    fn opened(&mut self, slot: u32, socket: u32, zero_copy: bool, name: u32) {
+        let generation = self.core.send_record(slot).generation;
+        let name = if name == 0 { 0 } else { self.memory.base() + self.core.name_at(slot) as u64 }..=name as u64;
+        let place = &mut self.model.sends[slot as usize];
+        assert!(place.is_none(), "a send was handed out twice");
+        *place = Some(Send {
+            generation,
+            socket,
+            zero_copy,
+            parts: Vec::new(),
+            bytes: 0,
+            taken: 0,
+            lent: 0,
+            copied: false,
+            place: Place::Queued,
+            given_up: false,
+            control: false,
+            name: (*name.start(), *name.end() as u32),
+            holders: Vec::new(),
+            ever: Vec::new(),
+        });
+    }
+
+    fn add(&mut self, slot: u32, (lease, at, bytes): (u32, u32, u32)) {
+        let consumed = self.model.claim(lease);
+        let at = self.model.lease(lease).offset + at;
+        let send = self.model.send(slot);
+        send.parts.push(Part { lease, consumed, at, bytes });
+        send.bytes += bytes;
+    }
+
+    fn queued(&mut self, slot: u32) {
+        self.model.queued(slot);
+        let socket = self.model.send(slot).socket;
+        self.wants.insert(socket);
+    }
+
+    /// Somebody changes his mind about a send that is still queued.
+    pub(super) fn change_queued(&mut self) {
+        let queued =
+            |slot: &u32| self.model.sends[*slot as usize].as_ref().is_some_and(|send| send.place == Place::Queued);
+        let all: Vec<_> = (0..self.start.sizes.sends).filter(queued).collect();
+        if all.is_empty() {
+            return;
+        }
+        let slot = self.dice.of(&all);
+        if self.dice.one_in(3) {
+            self.copy(slot);
+        } else {
+            self.cancel(slot);
+        }
+    }
+
+    pub(super) fn copy(&mut self, slot: u32) {
+        let send = self.model.send(slot);
+        send.zero_copy = false;
+        let generation = send.generation;
+        self.core.send_copy(slot, generation).expect("a queued send");
+    }
+
+    pub fn cancel(&mut self, slot: u32) {
+        let &mut Send { generation, socket, control, .. } = self.model.send(slot);
+        if control {
+            self.clear_control(slot, generation);
+        }
+        let (accepted, whole) = self.model.withdraw(slot);
+        let got = self.core.send_cancel(slot, generation);
+        assert_eq!(got, Ok(Withdrawn { accepted, whole }), "cancel");
+        // What was behind it may go now.
+        self.wants.insert(socket);
+        self.check_ended();
+    }
+
+    /// Whoever has set control data takes it away.
+    pub(super) fn clear_control(&mut self, slot: u32, generation: u32) {
+        let message = &mut self.core.send(slot, generation).expect("a send").message;
+        message.control = 0;
+        message.control_len = 0;
+    }
+}
