@@ -258,6 +258,7 @@ export class Endpoint {
     if (raw.send_cancel(slot, generation) < 0) return this.hub.engine.abandon(id);
     const failure: SendFailure = { errno: 0, syscall: "sendmsg", reason };
     this.#ended(slot, generation, failure, u32[out], u32[out + 1] !== 0);
+    this.hub.resume(this);
     this.hub.dispatch();
   }
 

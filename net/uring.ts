@@ -23,7 +23,7 @@ import type { Memories } from "./message.ts";
 import { Ring, type RingLimits } from "./ring.ts";
 import { Turn } from "./waiters.ts";
 
-const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG } = coreLayout;
+const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
 
 /** A copy that the kernel has no memory for is tried again after this long. */
 const NO_MEMORY_RETRY_MS = 10;
@@ -111,6 +111,8 @@ export class UringEngine implements Engine {
     this.#inflows.delete(endpoint);
     this.#starved.delete(endpoint);
     this.#start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
+    // Now, so that whoever awaits the close finds the descriptor closed.
+    if (this.commit()) this.#hub.schedule();
   }
 
   // Sends
@@ -162,13 +164,17 @@ export class UringEngine implements Engine {
   /** The kernel refused a send, which is in its queue again. */
   #failed(slot: number, generation: number, errno: number): void {
     const { raw, u32, regions } = this.#hub.core;
+    const record = (regions.SENDS + slot * SEND.BYTES) / 4;
+    // Whoever was told before may have taken the send out of its queue.
+    const here = u32[record + SEND.GENERATION / 4] === generation && u32[record + SEND.STATE / 4] === SEND_STATE.QUEUED;
+    if (!here) return;
     const endpoint = this.#hub.endpointOfSend(slot);
     if (errno === ERRNO.ECANCELED) {
       endpoint.failSend(slot, generation, "sendmsg", errno);
       return this.#hub.resume(endpoint);
     }
     if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
-    const zeroCopy = (u32[(regions.SENDS + slot * SEND.BYTES + SEND.FLAGS) >>> 2] & SEND_FLAG.ZERO_COPY) !== 0;
+    const zeroCopy = (u32[record + SEND.FLAGS / 4] & SEND_FLAG.ZERO_COPY) !== 0;
     if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
       // Back-pressure. What is in flight gives memory back; with nothing in flight, send a copy.
       if (!zeroCopy) return void setTimeout(() => this.#retry(endpoint), NO_MEMORY_RETRY_MS);
@@ -198,6 +204,7 @@ export class UringEngine implements Engine {
   abandon(id: number): void {
     const { raw } = this.#hub.core;
     const [slot, generation] = [handleSlot(id), handleGeneration(id)];
+    this.ring.reap(); // what is over need not be cancelled
     if (raw.ring_abandon(slot, generation) === FAULT.NO_ROOM && this.#makeRoom()) raw.ring_abandon(slot, generation);
     this.#hub.schedule();
   }

@@ -117,6 +117,8 @@ impl<C: Counting> Ledger<'_, C> {
             }
             if self.sockets[socket].chain == 0 {
                 self.chain_ended(socket);
+            } else if self.sockets[socket].flags & socket::ABANDONED != 0 {
+                self.abandon_next(socket);
             }
         }
         if more {
@@ -126,6 +128,25 @@ impl<C: Counting> Ledger<'_, C> {
             if !refused {
                 self.unblock(socket); // of a refusal somebody is told, and decides
             }
+        }
+    }
+
+    /// The kernel may have been done with the operation of a chain that was to be cancelled: then it is the next one's turn.
+    #[cold]
+    fn abandon_next(&mut self, socket: u32) {
+        let socket::Socket { mut head, first_op, .. } = self.sockets[socket];
+        while head != 0 && first_op != 0 {
+            let &send::Send { state, flags, link, .. } = self.send_record(head - 1);
+            if state != send::SUBMITTED {
+                return;
+            }
+            if flags & send::GIVEN_UP != 0 {
+                let generation = self.operations[first_op - 1].generation;
+                // Without room for it the chain ends by itself, as late as it does.
+                let _ = self.ring_cancel(first_op - 1, generation);
+                return;
+            }
+            head = link;
         }
     }
 
@@ -199,6 +220,7 @@ impl<C: Counting> Ledger<'_, C> {
     /// given up is told so, and what went wrong with it is left to the next attempt.
     fn chain_ended(&mut self, socket: u32) {
         let &mut socket::Socket { head, error_send, .. } = &mut self.sockets[socket];
+        self.sockets[socket].flags &= !socket::ABANDONED;
         let mut error = core::mem::take(&mut self.sockets[socket].error);
         let mut at = head;
         while at != 0 && self.sends[at - 1].state == send::SUBMITTED {

@@ -12,6 +12,8 @@ pub const DATAGRAM: u32 = 2;
 pub const SUSPECT: u32 = 4;
 /// `flags`: waits until less is in flight.
 pub const BLOCKED: u32 = 8;
+/// `flags`: a send in its chain was given up.
+pub const ABANDONED: u32 = 16;
 
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
@@ -22,7 +24,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,

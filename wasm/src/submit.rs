@@ -412,6 +412,7 @@ impl<C: Counting> Ledger<'_, C> {
             self.ring_cancel(op - 1, generation)?;
         }
         self.sends[slot].flags |= send::GIVEN_UP;
+        self.sockets[socket].flags |= socket::ABANDONED;
         Ok(())
     }
 }

@@ -73,13 +73,6 @@ impl Start {
     }
 }
 
-/// Whose operation the program asked to cancel.
-#[derive(Clone, Copy, Debug)]
-enum Target {
-    Socket(i32),
-    Call(u64),
-}
-
 pub struct World {
     pub core: Ledger<'static, seq::Kernel>,
     pub kernel: Kernel,
@@ -91,7 +84,8 @@ pub struct World {
     wants: BTreeSet<u32>,
     /// `user_data` of calls that are not over.
     calls: Vec<u64>,
-    cancels: VecDeque<Target>,
+    /// Calls that the program asked to cancel.
+    cancels: VecDeque<u64>,
     next_fd: i32,
     /// Always the same, or whatever comes.
     pub reaction: Option<Reaction>,

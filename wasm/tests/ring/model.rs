@@ -67,6 +67,12 @@ impl Model {
         self.leases[slot as usize].as_mut().expect("a lease")
     }
 
+    /// Whether a send that the ring has of this socket was given up.
+    pub fn gives_up(&self, fd: i32) -> bool {
+        let sends = self.sends.iter().flatten().filter(|send| send.given_up);
+        sends.into_iter().any(|send| self.sockets[send.socket as usize].as_ref().is_some_and(|socket| socket.fd == fd))
+    }
+
     pub fn send(&mut self, slot: u32) -> &mut Send {
         self.sends[slot as usize].as_mut().expect("a send")
     }
