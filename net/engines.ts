@@ -5,7 +5,7 @@
  */
 import { C } from "../ffi/abi.ts";
 import type { System } from "../ffi/system.ts";
-import type { Engine, EngineName } from "./engine.ts";
+import type { EngineName } from "./engine.ts";
 import { RingletError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Capabilities, EngineChoice } from "./io.ts";
@@ -39,68 +39,61 @@ export function tryOut(system: System): SocketPowers {
 }
 
 /**
- * Starts the engine that is wanted, or the best that works, for a hub whose core has room for `ringEntries`.
+ * Starts the engine that is wanted, or the best that works.
  *
+ * @param makeHub Makes a hub with the tables that an engine needs.
  * @throws {RingletError} `ERR_UNSUPPORTED` when the one that is insisted on does not work.
  */
 export function startEngine(
-  hub: Hub,
+  makeHub: (engine: EngineName) => Hub,
   wanted: "auto" | EngineName,
   powers: SocketPowers,
-  ringEntries: number,
-  limits: RingLimits,
-): RingPowers & { engine: EngineChoice } {
-  const memories = memoriesOf(hub);
-  const reasons: string[] = [];
+  limits: Required<Omit<RingLimits, "gathersRegistered">> & RingLimits,
+): RingPowers & { hub: Hub; engine: EngineChoice } {
+  const reasons: string[] = wanted === "auto" ? [] : ["asked for"];
   for (const name of wanted === "auto" ? ENGINES : [wanted]) {
-    const result = tryEngine(name, hub, memories, powers, ringEntries, limits);
-    if (typeof result === "string") {
-      reasons.push(result);
+    const missing = name === "errqueue" ? missingZeroCopy(powers) : undefined;
+    if (missing !== undefined) {
+      reasons.push(missing);
       continue;
     }
-    const { engine, why, ...ring } = result;
-    hub.engine = engine;
-    if (wanted !== "auto") reasons.push("asked for");
-    return { ...ring, engine: { name, reason: [...reasons, why].filter((text) => text !== "").join("; ") } };
+    const hub = makeHub(name);
+    const memories = memoriesOf(hub);
+    if (name !== "uring") {
+      hub.engine = new ReadinessEngine(hub, name, memories);
+      if (name === "errqueue") reasons.push(takesZeroCopy(powers));
+      return { ...NO_RING, hub, engine: { name, reason: reasons.join("; ") } };
+    }
+    try {
+      const engine = new UringEngine(hub, memories, limits);
+      hub.engine = engine;
+      const { registeredBytes, gathersRegistered } = engine.ring;
+      reasons.push(registered(registeredBytes, hub.arena.bytes.length));
+      return { uring: true, registeredBytes, gathersRegistered, hub, engine: { name, reason: reasons.join("; ") } };
+    } catch (error) {
+      if (!(error instanceof NoRing)) throw error;
+      reasons.push(error.message);
+    }
   }
-  throw new RingletError("ERR_UNSUPPORTED", `Cannot open with engine "${wanted}": ${reasons.join("; ")}`, {
+  throw new RingletError("ERR_UNSUPPORTED", `Cannot open with engine "${wanted}": ${reasons.slice(1).join("; ")}`, {
     advice: 'use engine "auto" or "copy"',
   });
 }
 
-/** The engine and why it is a good one, or why there is none. */
-function tryEngine(
-  name: EngineName,
-  hub: Hub,
-  memories: Memories,
-  { zeroCopyTcp, zeroCopyUdp }: SocketPowers,
-  ringEntries: number,
-  limits: RingLimits,
-): string | RingPowers & { engine: Engine; why: string } {
-  if (name === "uring") {
-    try {
-      const engine = new UringEngine(hub, memories, ringEntries, limits);
-      const { registeredBytes, gathersRegistered } = engine.ring;
-      const why = registered(registeredBytes, hub.arena.bytes.length);
-      return { engine, why, uring: true, registeredBytes, gathersRegistered };
-    } catch (error) {
-      if (error instanceof NoRing) return error.message;
-      throw error;
-    }
-  }
-  if (name === "copy") return { ...NO_RING, engine: new ReadinessEngine(hub, name, memories), why: "" };
-  if (!zeroCopyTcp && !zeroCopyUdp) {
-    return "the kernel takes SO_ZEROCOPY neither on TCP (Linux 4.14) nor on UDP (Linux 5.0)";
-  }
-  const takes = zeroCopyTcp && zeroCopyUdp ? "TCP and UDP take" : zeroCopyTcp ? "TCP takes" : "UDP takes";
-  return { ...NO_RING, engine: new ReadinessEngine(hub, name, memories), why: `${takes} SO_ZEROCOPY` };
+function missingZeroCopy({ zeroCopyTcp, zeroCopyUdp }: SocketPowers): string | undefined {
+  if (zeroCopyTcp || zeroCopyUdp) return undefined;
+  return "the kernel takes SO_ZEROCOPY neither on TCP (Linux 4.14) nor on UDP (Linux 5.0)";
+}
+
+function takesZeroCopy({ zeroCopyTcp, zeroCopyUdp }: SocketPowers): string {
+  return `${zeroCopyTcp && zeroCopyUdp ? "TCP and UDP take" : zeroCopyTcp ? "TCP takes" : "UDP takes"} SO_ZEROCOPY`;
 }
 
 function registered(bytes: number, arenaBytes: number): string {
   if (bytes === arenaBytes) return "io_uring with the whole arena registered";
   const mebibytes = (n: number) => `${Math.round(n / 2 ** 20)} MiB`;
   const part = bytes === 0 ? "nothing" : `${mebibytes(bytes)} of ${mebibytes(arenaBytes)}`;
-  return `io_uring with ${part} of the arena registered (RLIMIT_MEMLOCK)`;
+  return `io_uring with ${part} of the arena registered`;
 }
 
 /** Where the hub's two memories are; from now on the core writes their addresses into messages. */

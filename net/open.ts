@@ -25,13 +25,18 @@ export interface OpenOptions {
    * registered with the kernel is used at once. Default: what can be registered, 64 MiB at most.
    */
   arenaBytes?: number;
+  /**
+   * How much of the arena, from its start, the engine `uring` registers with the kernel. Registered memory is resident from then on,
+   * which takes up to seconds for each GiB. Default: all of it, as far as RLIMIT_MEMLOCK allows.
+   */
+  registerBytes?: number;
   /** Leases at once. Default 65,536. */
   maxLeases?: number;
   /** Sends in flight at once. Default 8192. */
   maxSends?: number;
   /** Sockets at once. Default 16,384. */
   maxSockets?: number;
-  /** Zero-copy calls in flight on one socket; a power of two. Default 1024. */
+  /** Engine `errqueue`: zero-copy calls in flight on one socket; a power of two. Default 1024. */
   windowIds?: number;
   /** Which sends ask for zero-copy: `auto` follows what the kernel answers. Default `auto`. */
   zeroCopy?: ZeroCopyMode;
@@ -44,6 +49,7 @@ export interface OpenOptions {
 const OPTIONS = [
   "engine",
   "arenaBytes",
+  "registerBytes",
   "maxLeases",
   "maxSends",
   "maxSockets",
@@ -91,6 +97,11 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
   const maxSends = integer("maxSends", options.maxSends ?? 8192, 1, 2 ** 21);
   const maxSockets = integer("maxSockets", options.maxSockets ?? 16_384, 1, 2 ** 20);
   const windowIds = integer("windowIds", options.windowIds ?? 1024, 1, 2 ** 20);
+  if (!Number.isInteger(Math.log2(windowIds))) {
+    throw new RingletError("ERR_OUT_OF_RANGE", `windowIds must be a power of two: current value is ${windowIds}`);
+  }
+  const { registerBytes } = options;
+  if (registerBytes !== undefined) integer("registerBytes", registerBytes, 0, MAX_ARENA_BYTES);
   const zeroCopy = oneOf("zeroCopy", options.zeroCopy ?? "auto", ZERO_COPY_MODES);
   const threshold = options.zeroCopyThresholdBytes ?? DEFAULT_THRESHOLD_BYTES;
   const zeroCopyThresholdBytes = integer("zeroCopyThresholdBytes", threshold, 0, 2 ** 32);
@@ -101,18 +112,29 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
 
   const system = supportedSystem();
   const capabilities = tryOut(system);
+  const ringEntries = limits.entries ?? ringEntriesFor(maxSends);
   const start = (arenaBytes: number) => {
-    const ringEntries = wanted === "auto" || wanted === "uring" ? limits.entries ?? ringEntriesFor(maxSends) : 0;
-    const sizes = { arenaBytes, maxLeases, maxSends, maxSockets, windowIds, ringEntries };
-    const core = makeCore({ ...sizes, pieceBytes: arenaBytes > PIECE_BYTES ? PIECE_BYTES : 0 });
-    const arena = new Arena(core, arenaBytes, onForgotten);
-    const hub = new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
-    return { hub, ...startEngine(hub, wanted, capabilities, ringEntries, limits) };
+    const makeHub = (engine: EngineName): Hub => {
+      const core = makeCore({
+        arenaBytes,
+        maxLeases,
+        maxSends,
+        maxSockets,
+        windowIds: engine === "errqueue" ? windowIds : 1,
+        ringEntries: engine === "uring" ? ringEntries : 0,
+        pieceBytes: arenaBytes > PIECE_BYTES ? PIECE_BYTES : 0,
+      });
+      const arena = new Arena(core, arenaBytes, onForgotten);
+      return new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
+    };
+    const registeredBytes = Math.min(limits.registeredBytes ?? arenaBytes, registerBytes ?? arenaBytes, arenaBytes);
+    return startEngine(makeHub, wanted, capabilities, { ...limits, entries: ringEntries, registeredBytes });
   };
   let started = start(arenaBytes);
   const { registeredBytes } = started;
-  if (options.arenaBytes === undefined && registeredBytes > 0 && registeredBytes < arenaBytes) {
-    // Nobody asked for a size: the arena takes the one that can be registered.
+  const sizeIsOurs = options.arenaBytes === undefined && registerBytes === undefined;
+  if (sizeIsOurs && registeredBytes > 0 && registeredBytes < arenaBytes) {
+    // The arena takes the size that can be registered.
     await started.hub.engine.close();
     started = start(registeredBytes);
   }

@@ -68,24 +68,25 @@ export class Ring {
   readonly #limits: RingLimits;
 
   /**
-   * @param entries Submission entries, as many as the core has room for; fewer if RLIMIT_MEMLOCK wants it so.
    * @param base Machine address of the core's memory.
    * @param scratch {@linkcode SCRATCH_BYTES} in the core's memory.
+   * @param limits With the number of submission entries, as many as the core has room for; they are fewer if RLIMIT_MEMLOCK wants
+   * it so.
    * @throws {NoRing} with the reason.
    */
   constructor(
     system: System,
     core: Core,
-    entries: number,
     base: bigint,
     scratch: ScratchPiece,
-    limits: RingLimits,
+    limits: RingLimits & { readonly entries: number },
   ) {
     this.#core = core;
     this.#uring = system.uring();
     this.#scratch = scratch;
     this.#limits = limits;
     const { view } = scratch;
+    let { entries } = limits;
     do {
       this.fd = this.#setup(entries, base);
       entries /= 2;

@@ -77,13 +77,13 @@ export class UringEngine implements Engine {
   #closed = false;
 
   /** @throws {NoRing} with the reason why there is none. */
-  constructor(hub: Hub, { scratch, core, arena }: Memories, entries: number, limits: RingLimits) {
+  constructor(hub: Hub, { scratch, core, arena }: Memories, limits: RingLimits & { readonly entries: number }) {
     this.#hub = hub;
     this.#system = hub.system;
     this.#arena = arena;
     this.#inbox = new Inbox(hub.system, scratch, arena);
     this.#name = scratch.take(128);
-    this.ring = new Ring(hub.system, hub.core, entries, core, scratch.take(Ring.SCRATCH_BYTES), limits);
+    this.ring = new Ring(hub.system, hub.core, core, scratch.take(Ring.SCRATCH_BYTES), limits);
     // A send from a huge page that is registered is charged to the socket with all of the page that lies before it: half a MiB on
     // average, and the buffers of sender and local receiver are full after one or two.
     hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_NOHUGEPAGE);
