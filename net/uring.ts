@@ -69,6 +69,7 @@ export class UringEngine implements Engine {
   readonly #name: { view: DataView<ArrayBuffer>; address: bigint };
   readonly #inflows = new Map<Endpoint, Inflow>();
   readonly #calls: (Call | undefined)[] = [];
+  #callCount = 0;
   /** Sockets that found the ring full. */
   readonly #starved = new Set<Endpoint>();
   /** The next turn looks for completions. */
@@ -142,8 +143,11 @@ export class UringEngine implements Engine {
     if (raw.ring_publish() === 0) return false;
     const left = this.ring.enter();
     this.ring.reap();
-    if (left > 0 || u32[out + 2] > 0) this.#lookSoon();
-    return u32[out + 1] > 0;
+    const [events, operations] = [u32[out + 1], u32[out + 2]];
+    // What is being sent is over soon; for all else the peer decides.
+    if (left > 0 || operations > this.#callCount) this.#lookSoon();
+    else if (events === 0 && operations > 0) this.#arm();
+    return events > 0;
   }
 
   event(kind: number, slot: number, generation: number, value: number): void {
@@ -156,7 +160,10 @@ export class UringEngine implements Engine {
       const call = this.#calls[slot];
       if (call?.generation !== generation) return;
       const more = kind === EVENT.CALLED_MORE;
-      if (!more) this.#calls[slot] = undefined;
+      if (!more) {
+        this.#calls[slot] = undefined;
+        this.#callCount -= 1;
+      }
       call.onResult(value | 0, more);
     }
   }
@@ -244,6 +251,7 @@ export class UringEngine implements Engine {
     if (slot < 0) throw systemError("io_uring_enter", ERRNO.EAGAIN, "start an operation");
     const call = { slot, generation: u32[out], onResult };
     this.#calls[slot] = call;
+    this.#callCount += 1;
     this.#hub.schedule();
     return call;
   }
@@ -408,6 +416,11 @@ export class UringEngine implements Engine {
     // The bell rings for what the ring has from now on, so that nothing may be left that was taken from it before.
     if (news || this.#news()) return this.#lookSoon();
     if (this.#hub.core.u32[this.#hub.core.out + 2] === 0) return this.#closing ? this.#finish() : undefined;
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#bell.armed || this.#looking || this.#closed) return;
     this.#bell.arm();
     this.ring.enter();
   }
