@@ -144,9 +144,10 @@ export class UringEngine implements Engine {
     const left = this.ring.enter();
     this.ring.reap();
     const [events, operations] = [u32[out + 1], u32[out + 2]];
-    // What is being sent is over soon; for all else the peer decides.
-    if (left > 0 || operations > this.#callCount) this.#lookSoon();
-    else if (events === 0 && operations > 0) this.#arm();
+    // What is being sent is over soon, and what was told may make more work; for all else the peer decides.
+    const onlyPeers = left === 0 && events === 0 && operations === this.#callCount;
+    if (onlyPeers && operations > 0) this.#arm();
+    else if (left + operations > 0) this.#lookSoon();
     return events > 0;
   }
 
