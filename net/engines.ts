@@ -24,6 +24,12 @@ type SocketPowers = Pick<Capabilities, "zeroCopyTcp" | "zeroCopyUdp">;
 /** What a ring can do, and what is registered with it; nothing where there is none. */
 type RingPowers = Omit<Capabilities, keyof SocketPowers>;
 
+/** A hub whose engine works. */
+export interface Started extends RingPowers {
+  readonly hub: Hub;
+  readonly engine: EngineChoice;
+}
+
 const NO_RING: RingPowers = { uring: false, registeredBytes: 0, gathersRegistered: false };
 
 /** Tries what the engines need, on sockets of its own. */
@@ -49,7 +55,7 @@ export function startEngine(
   wanted: "auto" | EngineName,
   powers: SocketPowers,
   limits: Required<Omit<RingLimits, "gathersRegistered">> & RingLimits,
-): RingPowers & { hub: Hub; engine: EngineChoice } {
+): Started {
   const reasons: string[] = wanted === "auto" ? [] : ["asked for"];
   for (const name of wanted === "auto" ? ENGINES : [wanted]) {
     const missing = name === "errqueue" ? missingZeroCopy(powers) : undefined;

@@ -7,12 +7,12 @@ import { openSystem, type System } from "../ffi/system.ts";
 import { type Core, CoreError, type CoreOptions, createCore } from "../wasm/mod.ts";
 import { Arena } from "./arena.ts";
 import type { EngineName } from "./engine.ts";
-import { ENGINES, startEngine, tryOut } from "./engines.ts";
+import { ENGINES, type Started, startEngine, tryOut } from "./engines.ts";
 import { RingletError } from "./errors.ts";
 import { ZERO_COPY_MODES } from "./flow.ts";
 import { Hub } from "./hub.ts";
 import { Io } from "./io.ts";
-import { PIECE_BYTES, type RingLimits } from "./ring.ts";
+import { lockedUntil, PIECE_BYTES, type RingLimits } from "./ring.ts";
 import { integer, oneOf, options as checkOptions } from "./validate.ts";
 import { DEFAULT_THRESHOLD_BYTES, type ZeroCopyMode } from "./zerocopy_policy.ts";
 
@@ -63,6 +63,8 @@ const OPTIONS = [
 const WASM_PAGE_BYTES = 65_536;
 const MAX_ARENA_BYTES = 2 ** 32 - WASM_PAGE_BYTES;
 const DEFAULT_ARENA_BYTES = 64 * 2 ** 20;
+/** A pause before lockable memory is asked for again. */
+const RETRY_MS = 5;
 const MIN_RING_ENTRIES = 64;
 const MAX_RING_ENTRIES = 4096;
 
@@ -113,6 +115,8 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
   const system = supportedSystem();
   const capabilities = tryOut(system);
   const ringEntries = limits.entries ?? ringEntriesFor(maxSends);
+  const most = Math.min(limits.registeredBytes ?? arenaBytes, registerBytes ?? arenaBytes, arenaBytes);
+  const wantedBytes = wanted === "auto" || wanted === "uring" ? most : 0;
   const start = (arenaBytes: number) => {
     const makeHub = (engine: EngineName): Hub => {
       const core = makeCore({
@@ -127,10 +131,13 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
       const arena = new Arena(core, arenaBytes, onForgotten);
       return new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
     };
-    const registeredBytes = Math.min(limits.registeredBytes ?? arenaBytes, registerBytes ?? arenaBytes, arenaBytes);
-    return startEngine(makeHub, wanted, capabilities, { ...limits, entries: ringEntries, registeredBytes });
+    return startEngine(makeHub, wanted, capabilities, {
+      ...limits,
+      entries: ringEntries,
+      registeredBytes: wantedBytes,
+    });
   };
-  let started = start(arenaBytes);
+  let started = await patiently(() => start(arenaBytes), wantedBytes);
   const { registeredBytes } = started;
   const sizeIsOurs = options.arenaBytes === undefined && registerBytes === undefined;
   if (sizeIsOurs && registeredBytes > 0 && registeredBytes < arenaBytes) {
@@ -140,6 +147,22 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
   }
   const { hub, engine, ...found } = started;
   return new Io(hub, engine, { ...capabilities, ...found });
+}
+
+/** Starts until as much is registered as is wanted, or lockable memory is short for other reasons than rings that are ending. */
+async function patiently(start: () => Started, wantedBytes: number): Promise<Started> {
+  const patience = lockedUntil();
+  for (;;) {
+    const impatient = performance.now() > patience;
+    try {
+      const started = start();
+      if (impatient || started.registeredBytes >= wantedBytes) return started;
+      await started.hub.engine.close();
+    } catch (error) {
+      if (impatient) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
 }
 
 /** Entries of the ring: a batch of all sends fits, within reason. */

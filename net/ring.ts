@@ -49,6 +49,15 @@ export interface RingLimits {
   readonly gathersRegistered?: boolean;
 }
 
+/** The kernel gives the lockable memory of a closed ring back some time later, mostly within milliseconds. */
+const ENDING_MS = 500;
+let lastEnd = -Infinity;
+
+/** Until when (`performance.now()`) what closed rings had locked may still count. */
+export function lockedUntil(): number {
+  return lastEnd + ENDING_MS;
+}
+
 /** Why an `open()` cannot have a ring. */
 export class NoRing extends Error {}
 
@@ -63,6 +72,7 @@ export class Ring {
   /** A registered buffer may hold several parts of one message (Linux 6.15). */
   readonly gathersRegistered: boolean;
   readonly #core: Core;
+  readonly #system: System;
   readonly #uring: Uring;
   readonly #scratch: ScratchPiece;
   readonly #limits: RingLimits;
@@ -82,6 +92,7 @@ export class Ring {
     limits: RingLimits & { readonly entries: number },
   ) {
     this.#core = core;
+    this.#system = system;
     this.#uring = system.uring();
     this.#scratch = scratch;
     this.#limits = limits;
@@ -219,9 +230,11 @@ export class Ring {
     return u32[out + 2];
   }
 
-  /** Gives the registered memory back at once; closing the ring would do so some time later. Nothing may be in flight. */
-  unregister(): void {
+  /** Closes the ring. Nothing may be in flight. The registered memory is given back at once. */
+  close(): void {
     if (this.registeredBytes > 0) this.#uring.register(this.fd, C.IORING_UNREGISTER_BUFFERS, 0n, 0);
     this.registeredBytes = 0;
+    this.#system.libc.call.close(this.fd);
+    lastEnd = performance.now();
   }
 }

@@ -92,7 +92,7 @@ export class UringEngine implements Engine {
     try {
       this.#bell = new Bell(hub.system, hub.core, this.ring.fd, () => this.#look());
     } catch (error) {
-      hub.system.libc.call.close(this.ring.fd);
+      this.ring.close();
       throw error;
     }
   }
@@ -467,8 +467,7 @@ export class UringEngine implements Engine {
     this.#bell.disarm();
     this.ring.enter();
     this.ring.reap();
-    this.ring.unregister();
-    this.#system.libc.call.close(this.ring.fd);
+    this.ring.close();
     this.#bell.close();
   }
 }
