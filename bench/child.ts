@@ -3,28 +3,14 @@
  *
  * @module
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { Contender, Round } from "./measure.ts";
 
-/** What a contender does in a round. */
-export interface Cell {
-  readonly name: string;
-  /** How many payloads take turns. */
-  readonly payloads: number;
-  /** Payloads are written before the time is taken, or within it. */
-  readonly writing: "before" | "within";
-}
-
-/** What a contender has, all its life. */
-export interface Job {
-  readonly to: Destination;
-  readonly payloadBytes: number;
-  readonly payloads: number;
-}
+/** The command of a contender; its job is appended. */
+export type Command = readonly [program: string, ...args: string[]];
 
 /** Where the payloads go. */
 export interface Destination {
@@ -32,8 +18,27 @@ export interface Destination {
   readonly port: number;
 }
 
-/** The command of a contender; its job is appended. */
-export type Command = readonly [program: string, ...args: string[]];
+/** What a contender has, all its life. */
+export interface Job {
+  /** Sends in flight at once. */
+  readonly depth: number;
+  readonly sockets: number;
+  readonly payloadBytes: number;
+  /** How many payloads there are. */
+  readonly payloads: number;
+}
+
+/** What a contender does in a round. */
+export interface Task {
+  /** Payloads are written before the time is taken, or within it. */
+  readonly writing: "before" | "within";
+  /** How many of its payloads take turns. */
+  readonly payloads: number;
+  readonly roundSeconds: number;
+}
+
+/** The exit code of a contender that cannot work on this machine, and has said why. */
+const NOT_HERE = 3;
 
 function path(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
@@ -49,56 +54,65 @@ export function node(module: string, args: readonly string[]): Command {
   return ["node", path(module), ...args];
 }
 
-/** Whether Node is there. */
-export async function hasNode(): Promise<boolean> {
-  return await promisify(execFile)("node", ["--version"]).then(() => true, () => false);
-}
-
-/** Compiles a C file of this folder into `folder`; answers the program, or `undefined` (and says why) when that fails. */
-export async function compile(source: string, folder: string): Promise<string | undefined> {
-  const program = `${folder}/${source.replace(/\.c$/, "")}`;
-  try {
-    await promisify(execFile)("gcc", ["-O2", "-o", program, path(source)]);
-    return program;
-  } catch (error) {
-    console.error(`SKIP what C reaches: ${(error as Error).message}`);
-  }
-}
-
-/** The lines that a process writes. */
+/** A process and the lines that it writes. */
 export class Lines {
   readonly child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
   constructor([program, ...args]: Command) {
     this.child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+    this.child.stdin!.on("error", () => {}); // it has ended: `next` tells
     this.#lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
 
-  async next(): Promise<string> {
+  /** The next line; `undefined` when there is none. */
+  async #next(): Promise<string | undefined> {
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`a process of the benchmark ended early: ${this.child.spawnargs.join(" ")}`);
-    return value;
+    return done ? undefined : value;
+  }
+
+  /** The next line. */
+  async next(): Promise<string> {
+    const line = await this.#next();
+    if (line === undefined) throw this.#ended();
+    return line;
+  }
+
+  /** Waits until the process is ready; `false` when it cannot work on this machine. */
+  async ready(): Promise<boolean> {
+    if (await this.#next() === "ready") return true;
+    const { child } = this;
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    if (child.exitCode === NOT_HERE) return false;
+    throw this.#ended();
+  }
+
+  #ended(): Error {
+    return new Error(`a process of the benchmark ended early: ${this.child.spawnargs.join(" ")}`);
   }
 
   /** Ends its input, which ends the process. */
   async close(): Promise<void> {
-    if (this.child.exitCode !== null) return;
-    const exit = once(this.child, "exit");
-    this.child.stdin!.end();
+    const { child } = this;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.stdin!.end();
     await exit;
   }
 }
 
-/** Starts a contender; `command` takes the job as arguments. */
-export function contender(
+/** Starts a contender, which takes its job as arguments; `undefined` when it cannot work on this machine. */
+export async function contender(
   command: Command,
-  { to, payloadBytes, payloads }: Job,
-): Contender<Cell & { roundBytes: number }> {
-  const process = new Lines([...command, to.hostname, `${to.port}`, `${payloadBytes}`, `${payloads}`]);
+  to: Destination,
+  { depth, sockets, payloadBytes, payloads }: Job,
+): Promise<Contender<Task> | undefined> {
+  const numbers = [depth, sockets, to.hostname, to.port, payloadBytes, payloads].map(String);
+  const process = new Lines([...command, ...numbers]);
+  if (!await process.ready()) return undefined;
   return {
-    async round({ writing, payloads, roundBytes }): Promise<Round> {
-      process.child.stdin!.write(`${writing} ${payloads} ${roundBytes}\n`);
+    async round({ writing, payloads, roundSeconds }): Promise<Round> {
+      process.child.stdin!.write(`${writing} ${payloads} ${roundSeconds}\n`);
       const [bytes, seconds, cpuSeconds] = (await process.next()).split(" ").map(Number);
       return { bytes, seconds, cpuSeconds };
     },

@@ -1,19 +1,11 @@
-// The core's hot paths as multiples of an empty WebAssembly call from JavaScript.
-//
-//   deno run bench/core.ts [--json] [--quick]
-//
-// Rounds of all cells are interleaved and medians compared, so that a busy machine slows all of them alike.
+/**
+ * The core's hot paths as multiples of an empty WebAssembly call from JavaScript.
+ *
+ * @module
+ */
 import { type Core, createCore } from "../wasm/mod.ts";
-
-/** One result. */
-export interface Row {
-  cell: string;
-  ours: number;
-  peer: number;
-  peerName: string;
-  ratio: number;
-  unit: string;
-}
+import { type Row, row, type Target } from "./measure.ts";
+import type { Size } from "./options.ts";
 
 const LEASES = 64;
 const BATCH = 32;
@@ -110,16 +102,23 @@ function carving(core: Core): Cell {
   };
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}
+/** Calls of a cell in one round. */
+const CALLS = { quick: 64_000, full: 320_000 };
+/** They are short, so that there can be more of them than elsewhere. */
+const ROUNDS = { quick: 15, full: 41 };
+/** Rounds before those, for the compilers to finish. */
+const WARM_UPS = 3;
 
-/** Runs everything and returns the rows. */
-export function run(quick: boolean): Row[] {
-  const count = quick ? 64_000 : 320_000;
-  const rounds = quick ? 15 : 41;
-  const lend = lending(createCore({ arenaBytes: 64 << 20 }));
+/** What a cell should cost at most, by the start of its name. */
+const TARGETS: Record<string, number> = { ledger: 8, carve: 20 };
+
+/** The rows of the core. */
+// deno-lint-ignore require-await -- like the other parts
+export async function core({ quick }: Size): Promise<Row[]> {
+  const calls = quick ? CALLS.quick : CALLS.full;
+  const rounds = quick ? ROUNDS.quick : ROUNDS.full;
   const { raw } = createCore({ arenaBytes: 65_536 });
+  const lend = lending(createCore({ arenaBytes: 64 << 20 }));
   const cells: Record<string, Cell> = {
     "empty call": (count) => {
       for (let i = 0; i < count; i++) raw.version();
@@ -130,31 +129,17 @@ export function run(quick: boolean): Row[] {
     "carve + return": carving(createCore({ arenaBytes: 64 << 20 })),
   };
   const times: Record<string, number[]> = {};
-  for (let round = -3; round < rounds; round++) {
+  for (let round = -WARM_UPS; round < rounds; round++) {
     for (const [name, cell] of Object.entries(cells)) {
       const start = performance.now();
-      cell(count);
-      // The first rounds let the compilers finish.
-      if (round >= 0) (times[name] ??= []).push((performance.now() - start) * 1e6 / count);
+      cell(calls);
+      if (round >= 0) (times[name] ??= []).push((performance.now() - start) * 1e6 / calls);
     }
   }
-  const [[peerName, empty], ...rest] = Object.entries(times);
-  const peer = median(empty);
-  return rest.map(([cell, values]) => {
-    const ours = median(values);
-    return { cell, ours, peer, peerName, ratio: ours / peer, unit: "ns" };
+  const [[peer, empty], ...others] = Object.entries(times);
+  return others.map(([name, values]) => {
+    const start = Object.keys(TARGETS).find((start) => name.startsWith(start));
+    const target: Target | undefined = start === undefined ? undefined : ["at most", TARGETS[start]];
+    return row(name, "ns", values, peer, empty, target);
   });
-}
-
-if (import.meta.main) {
-  const rows = run(Deno.args.includes("--quick"));
-  if (Deno.args.includes("--json")) {
-    console.log(JSON.stringify(rows));
-  } else {
-    for (const { cell, ours, peer, ratio } of rows) {
-      console.log(
-        `${cell.padEnd(36)} ${ours.toFixed(1)} ns = ${ratio.toFixed(1)} × empty call (${peer.toFixed(2)} ns)`,
-      );
-    }
-  }
 }

@@ -5,8 +5,6 @@
  * @module
  */
 
-import type { Row as CoreRow } from "./core.ts";
-
 /** What a contender did in one round. */
 export interface Round {
   bytes: number;
@@ -22,8 +20,15 @@ export interface Contender<Cell> {
   close(): Promise<void>;
 }
 
-/** A comparison, as `--json` prints it; its ratio is the median of the rounds. */
-export interface Row extends CoreRow {
+/** A comparison, as `--json` prints it. */
+export interface Row {
+  cell: string;
+  ours: number;
+  peer: number;
+  peerName: string;
+  /** The median of the rounds' ratios. */
+  ratio: number;
+  unit: string;
   /** 95% interval of the ratio. */
   low?: number;
   high?: number;
@@ -31,6 +36,8 @@ export interface Row extends CoreRow {
   target?: number;
   bound?: Bound;
   met?: boolean;
+  /** For the chart only: not one of the comparisons that the tables show. */
+  chart?: boolean;
 }
 
 /** Which side of a target is good. */
@@ -49,6 +56,9 @@ export interface Metric {
 export const SPEED: Metric = { unit: "GB/s", of: ({ bytes, seconds }) => bytes / seconds / 1e9 };
 /** Cost. */
 export const CPU: Metric = { unit: "CPU s/GB", of: ({ bytes, cpuSeconds }) => cpuSeconds / bytes * 1e9 };
+
+/** Time of one round trip. */
+export const TRIP: Metric = { unit: "µs", of: ({ seconds }) => seconds * 1e6 };
 
 /** Rounds of every contender, by name: A B C, C B A, A B C, … after rounds that do not count. */
 export async function compete<Cell>(
@@ -82,9 +92,12 @@ export function row(
   const rank = intervalRank(ratios.length);
   const numbers = { ratio, unit, low: ratios[rank], high: ratios[ratios.length - 1 - rank] };
   const result = { cell, ours: median(ours), peer: median(peer), peerName, ...numbers };
-  if (target === undefined) return result;
-  const [bound, wanted] = target;
-  return { ...result, target: wanted, bound, met: bound === "at least" ? ratio >= wanted : ratio <= wanted };
+  return target === undefined ? result : judged(result, target);
+}
+
+/** A row with its target, and whether it met it. */
+export function judged(row: Row, [bound, target]: Target): Row {
+  return { ...row, target, bound, met: bound === "at least" ? row.ratio >= target : row.ratio <= target };
 }
 
 /** The middle of `values`. */

@@ -15,13 +15,18 @@ const FLAT = 1.2;
 const FLAGS = "--v8-flags=--expose-gc,--max-semi-space-size=1";
 const MEBIBYTE = 2 ** 20;
 
-/** The row of memory. */
-export async function memory({ device, sends }: BenchOptions): Promise<Row[]> {
-  const to = [device?.hostname ?? "", `${device?.port ?? 0}`];
-  const program = new Lines(deno("memory_sends.ts", [...to, `${sends}`, `${SETTLING_SENDS}`], [FLAGS]));
-  const [settled, largest] = (await program.next()).split(" ").map(Number);
-  await program.close();
-  const name = `resident memory, ${sends / 1e6} million sends`;
-  const peer = `after ${SETTLING_SENDS.toLocaleString("en")}`;
-  return [row(name, "MiB", [largest / MEBIBYTE], peer, [settled / MEBIBYTE], ["at most", FLAT])];
+/** The rows of memory: of each engine that keeps books. */
+export async function memory({ device, sends, quick }: BenchOptions): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const engine of quick ? ["uring"] : ["uring", "errqueue"]) {
+    const args = [engine, device?.hostname ?? "", device?.port ?? 0, sends, SETTLING_SENDS].map(String);
+    const program = new Lines(deno("memory_sends.ts", args, [FLAGS]));
+    if (!await program.ready()) continue;
+    const [settled, largest] = (await program.next()).split(" ").map(Number);
+    await program.close();
+    const name = `resident memory, ${sends / 1e6} million sends: ${engine}`;
+    const peer = `after ${SETTLING_SENDS.toLocaleString("en")}`;
+    rows.push(row(name, "MiB", [largest / MEBIBYTE], peer, [settled / MEBIBYTE], ["at most", FLAT]));
+  }
+  return rows;
 }

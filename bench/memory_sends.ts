@@ -5,20 +5,18 @@
  * @module
  */
 import { readFileSync } from "node:fs";
-import { open } from "../mod.ts";
+import { type EngineName, open, RingletError } from "../mod.ts";
 
 const PAYLOAD_BYTES = 64;
 const BATCH = 64;
 /** One batch of so many goes through promises. */
 const PROMISES_EVERY = 8;
 const LOOKS = 50;
+/** The exit code where there is no such engine. */
+const NOT_HERE = 3;
 
-const [hostname, port, sends, settlingSends] = Deno.args.map((text, i) => i === 0 ? text : Number(text)) as [
-  string,
-  number,
-  number,
-  number,
-];
+const [engine, hostname] = Deno.args as [EngineName, string];
+const [port, sends, settlingSends] = Deno.args.slice(2).map(Number);
 const { gc } = globalThis as unknown as { gc(): void };
 
 function residentBytes(): number {
@@ -26,7 +24,12 @@ function residentBytes(): number {
   return Number(readFileSync("/proc/self/statm", "utf8").split(" ")[1]) * 4096;
 }
 
-const io = await open({ zeroCopy: "always", zeroCopyThresholdBytes: 0 });
+const io = await open({ engine, zeroCopy: "always", zeroCopyThresholdBytes: 0 }).catch((error) => {
+  if (!(error instanceof RingletError)) throw error;
+  console.error(`SKIP ${engine}: ${error.message}`);
+  Deno.exit(NOT_HERE);
+});
+console.log("ready");
 const nobody = await io.bindUdp({ hostname: "127.0.0.1" });
 const socket = await io.bindUdp({ remote: hostname === "" ? nobody.localAddr : { hostname, port } });
 let released = 0;

@@ -11,8 +11,9 @@ import type { Destination } from "./child.ts";
 /** Nobody has this address; the device's own is its neighbour. */
 export const DEVICE: Destination = { hostname: "10.77.0.2", port: 9 };
 
-/** Loopback without the pacing of some congestion controls, and the device. */
-const SET_UP = "ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && " +
+/** Loopback without the pacing of some congestion controls, the device, and as many sockets as may be. */
+const SET_UP =
+  "ulimit -n $(ulimit -Hn) && ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && " +
   "ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && ip link set bench mtu 65535 up";
 
 /** The arguments of `unshare` that work here, or why none does. */
@@ -30,7 +31,11 @@ function unshare(): string[] | Error {
 export async function runInNamespace(command: readonly string[]): Promise<number | Error> {
   const args = unshare();
   if (args instanceof Error) return args;
-  const child = spawn("unshare", [...args, ...command], { stdio: "inherit" });
-  const [code] = await once(child, "exit");
+  return await runOutside(["unshare", ...args, ...command]);
+}
+
+/** Runs a command where we are. */
+export async function runOutside([program, ...args]: readonly string[]): Promise<number> {
+  const [code] = await once(spawn(program, args, { stdio: "inherit" }), "exit");
   return code ?? 1;
 }

@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { BATCH, buffers, serve } from "./rounds.js";
+import { buffers, serve } from "./rounds.js";
 
 /** @param {import("./rounds.js").Job} job */
 async function dgram(job) {
@@ -10,11 +10,11 @@ async function dgram(job) {
   socket.connect(job.to.port, job.to.hostname);
   await once(socket, "connect");
   const payloads = buffers(job);
-  /** @param {number} from */
-  const sendBatch = (from) =>
+  /** @param {number} from @param {number} to */
+  const sendTogether = (from, to) =>
     new Promise((resolve, reject) => {
-      let left = BATCH;
-      for (let i = from; i < from + BATCH; i++) {
+      let left = to - from;
+      for (let i = from; i < to; i++) {
         socket.send(payloads[i], (error) => error ? reject(error) : --left === 0 && resolve(undefined));
       }
     });
@@ -23,7 +23,8 @@ async function dgram(job) {
     payload: (i) => payloads[i],
     /** @param {number} from @param {number} count */
     async send(from, count) {
-      for (let at = from; at < from + count; at += BATCH) await sendBatch(at);
+      const end = from + count;
+      for (let at = from; at < end; at += job.depth) await sendTogether(at, Math.min(at + job.depth, end));
     },
     close: () => socket.close(),
   };
@@ -31,7 +32,7 @@ async function dgram(job) {
 
 /** @param {import("./rounds.js").Job} job */
 async function net(job) {
-  const socket = connect(job.to.port, job.to.hostname);
+  const socket = connect({ port: job.to.port, host: job.to.hostname, noDelay: true });
   await once(socket, "connect");
   const payloads = buffers(job);
   return {
@@ -40,9 +41,11 @@ async function net(job) {
     /** @param {number} from @param {number} count */
     async send(from, count) {
       const answer = once(socket, "data");
-      for (let at = from; at < from + count; at += BATCH) {
-        for (let i = at; i < at + BATCH - 1; i++) socket.write(payloads[i]);
-        await new Promise((resolve) => socket.write(payloads[at + BATCH - 1], resolve));
+      const end = from + count;
+      for (let at = from; at < end; at += job.depth) {
+        const last = Math.min(at + job.depth, end) - 1;
+        for (let i = at; i < last; i++) socket.write(payloads[i]);
+        await new Promise((resolve) => socket.write(payloads[last], resolve));
       }
       await answer;
     },
@@ -50,4 +53,23 @@ async function net(job) {
   };
 }
 
-await serve({ dgram, net });
+/** @param {import("./rounds.js").Job} job */
+async function netTrip(job) {
+  const socket = connect({ port: job.to.port, host: job.to.hostname, noDelay: true });
+  await once(socket, "connect");
+  const message = new Uint8Array(job.bytes);
+  let arrived = () => {};
+  let missing = 0;
+  socket.on("data", (bytes) => (missing -= bytes.length) === 0 && arrived());
+  return {
+    trip: () =>
+      new Promise((resolve) => {
+        arrived = () => resolve(undefined);
+        missing = message.length;
+        socket.write(message);
+      }),
+    close: () => socket.destroy(),
+  };
+}
+
+await serve({ dgram, net, netTrip });

@@ -12,19 +12,19 @@ export interface Size {
   readonly rounds: number;
   /** Rounds before those, for compilers and buffers to settle. */
   readonly warmUps: number;
-  /** Bytes that a contender sends in a round, at least. */
-  readonly roundBytes: number;
+  /** How long a contender sends in a round, at least. */
+  readonly roundSeconds: number;
   /** Sends of the memory benchmark. */
   readonly sends: number;
 }
 
-export const QUICK: Size = { quick: true, rounds: 7, warmUps: 8, roundBytes: 250e6, sends: 1e6 };
-export const FULL: Size = { quick: false, rounds: 15, warmUps: 5, roundBytes: 1e9, sends: 10e6 };
+export const QUICK: Size = { quick: true, rounds: 7, warmUps: 3, roundSeconds: 0.04, sends: 500_000 };
+export const FULL: Size = { quick: false, rounds: 15, warmUps: 4, roundSeconds: 0.3, sends: 10e6 };
 
 /** See the module. */
 export interface BenchOptions extends Size {
   /** A UDP destination behind a device that does not copy; none where there may be no network namespace. */
   readonly device: Destination | undefined;
-  /** A folder for what is compiled. */
-  readonly folder: string;
+  /** The C ceiling's program; none where it could not be compiled. */
+  readonly ceiling: string | undefined;
 }

@@ -2,8 +2,14 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** Payloads written and sent at a time where writing is timed, and sends in flight at once. */
-export const BATCH = 32;
+/**
+ * @typedef {object} Job
+ * @property {number} depth Sends in flight at once.
+ * @property {number} sockets
+ * @property {{ hostname: string, port: number }} to Where to send to.
+ * @property {number} bytes Size of a payload.
+ * @property {number} count How many there are.
+ */
 
 /**
  * @typedef {object} Sender A ring of payloads and a way to send them.
@@ -13,39 +19,41 @@ export const BATCH = 32;
  */
 
 /**
- * @typedef {object} Job
- * @property {{ hostname: string, port: number }} to Where to send to.
- * @property {number} bytes Size of a payload.
- * @property {number} count How many there are.
+ * @typedef {object} Traveller A way to send a message and to wait for its answer.
+ * @property {() => Promise<unknown>} trip
+ * @property {() => unknown} close
  */
 
+/** The exit code of a contender that cannot work on this machine. */
+const NOT_HERE = 3;
+/** What a machine may not have: an engine, memory that can be locked, descriptors. */
+const LACKS = ["ERR_UNSUPPORTED", "ENOMEM", "EMFILE", "EPERM"];
+
 /**
- * Sends the first `count` payloads once and again, at least `roundBytes`, each written anew before each time: all of them off the clock
- * (`before`), or a batch at a time on the clock (`within`).
+ * Sends the first `count` payloads once and again, each written anew before each time: all of them off the clock (`before`),
+ * or those in flight together on the clock (`within`).
  *
  * @param {Sender} sender
- * @param {number} bytes
- * @param {number} count
+ * @param {Job} job
  * @param {string} writing
- * @param {number} roundBytes
+ * @param {number} count
+ * @param {number} roundSeconds
  */
-async function round(sender, bytes, count, writing, roundBytes) {
+async function sendRound(sender, { bytes, depth }, writing, count, roundSeconds) {
   const result = { bytes: 0, seconds: 0, cpuSeconds: 0 };
   /** @param {number} from @param {number} n */
   const write = (from, n) => {
     for (let i = from; i < from + n; i++) sender.payload(i).fill(i + result.bytes);
   };
-  while (result.bytes < roundBytes) {
+  while (result.seconds < roundSeconds) {
     if (writing === "before") write(0, count);
     const cpu = process.cpuUsage();
     const start = performance.now();
-    if (writing === "before") {
-      await sender.send(0, count);
-    } else {
-      for (let at = 0; at < count; at += BATCH) {
-        write(at, BATCH);
-        await sender.send(at, BATCH);
-      }
+    const step = writing === "before" ? count : depth;
+    for (let at = 0; at < count; at += step) {
+      const n = Math.min(step, count - at);
+      if (writing === "within") write(at, n);
+      await sender.send(at, n);
     }
     result.seconds += (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(cpu);
@@ -56,20 +64,50 @@ async function round(sender, bytes, count, writing, roundBytes) {
 }
 
 /**
- * Serves one contender: its name and job come as arguments, and each line of standard input asks for a round.
+ * Trip after trip; the result is that of the median trip.
  *
- * @param {Record<string, (job: Job) => Promise<Sender>>} senders
+ * @param {Traveller} traveller
+ * @param {Job} job
+ * @param {number} roundSeconds
  */
-export async function serve(senders) {
-  const [name, hostname, port, bytes, count] = process.argv.slice(2);
-  const job = { to: { hostname, port: Number(port) }, bytes: Number(bytes), count: Number(count) };
-  const sender = await senders[name](job);
+async function tripRound(traveller, { bytes }, roundSeconds) {
+  const cpu = process.cpuUsage();
+  const milliseconds = [];
+  for (let start = performance.now(), end = start + roundSeconds * 1000; start < end;) {
+    await traveller.trip();
+    const now = performance.now();
+    milliseconds.push(now - start);
+    start = now;
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  milliseconds.sort((a, b) => a - b);
+  const trips = milliseconds.length;
+  return { bytes, seconds: milliseconds[trips >> 1] / 1000, cpuSeconds: (user + system) / 1e6 / trips };
+}
+
+/**
+ * Serves one contender: its name and job come as arguments, it says "ready", and each line of standard input asks for a round.
+ *
+ * @param {Record<string, (job: Job) => Promise<Sender | Traveller>>} contenders
+ */
+export async function serve(contenders) {
+  const [name, depth, sockets, hostname, port, bytes, count] = process.argv.slice(2);
+  const to = { hostname, port: Number(port) };
+  const job = { depth: Number(depth), sockets: Number(sockets), to, bytes: Number(bytes), count: Number(count) };
+  const contender = await contenders[name](job).catch((error) => {
+    if (!LACKS.includes(error.code)) throw error;
+    console.error(`SKIP ${name}: ${error.message}`);
+    process.exit(NOT_HERE);
+  });
+  console.log("ready");
   for await (const line of createInterface({ input: process.stdin })) {
-    const [writing, count, roundBytes] = line.split(" ");
-    const result = await round(sender, job.bytes, Number(count), writing, Number(roundBytes));
+    const [writing, count, roundSeconds] = line.split(" ");
+    const result = "trip" in contender
+      ? await tripRound(contender, job, Number(roundSeconds))
+      : await sendRound(contender, job, writing, Number(count), Number(roundSeconds));
     console.log(result.bytes, result.seconds, result.cpuSeconds);
   }
-  await sender.close();
+  await contender.close();
 }
 
 /**

@@ -1,0 +1,198 @@
+/**
+ * The table of what is sent, who sends it, and which of them are compared.
+ *
+ * @module
+ */
+import { lastLevelCacheBytes } from "./cache.ts";
+import type { Contest, Entrant, Pair } from "./contest.ts";
+import { awaited, COPY_ENGINE, ERRQUEUE, promised, RUNTIMES, type Transport, WAYS } from "./contenders.ts";
+import { CPU, SPEED, type Target, TRIP } from "./measure.ts";
+
+const ROTATION_BYTES = 2 * lastLevelCacheBytes();
+
+/** Sends in flight at once where that is not the question. */
+const DEPTH = 32;
+
+/** Payload sizes, and the part of C's throughput that a promise for each send may leave. */
+const SIZES: readonly (readonly [payloadBytes: number, promises: Target | undefined])[] = [
+  [60_000, ["at least", 0.85]],
+  [8_000, undefined],
+  [1_400, ["at least", 0.6]],
+];
+const BATCH: Target = ["at least", 0.97];
+
+/** What zero-copy is for: large datagrams, against the runtime's own copies. */
+const LARGE_BYTES = 60_000;
+const LARGE_SPEED: Target = ["at least", 3];
+const LARGE_CPU: Target = ["at most", 0.35];
+
+/** The most that ours ÷ C may differ from depth to depth, and from one number of sockets to another. */
+const SPREAD: Target = ["at most", 1.15];
+const DEPTHS = { quick: [1, 256], full: [1, 32, 256, 4096] };
+const SOCKETS = { quick: [1, 100], full: [1, 100, 1000, 10_000] };
+/** Sizes and ways whose scaling is looked at. Over loopback, which copies, a copy is the honest one. */
+const SCALED: readonly (readonly [Transport, payloadBytes: number, way: typeof WAYS[number]])[] = [
+  ["udp", 60_000, "fixed"],
+  ["udp", 1_400, "fixed"],
+  ["tcp", 8_000, "copy"],
+];
+
+/** Sizes of writes of the runtimes' users, what `auto` should reach beside their sockets, and how one awaited send does. */
+const STREAMS: readonly (readonly [name: string, payloadBytes: number, Target])[] = [
+  ["64 KiB", 64 << 10, ["at least", 1.2]],
+  ["1 MiB", 1 << 20, ["at least", 0.9]],
+];
+
+const MESSAGE_BYTES = 64;
+
+function payloadsOf(payloadBytes: number, atLeast = DEPTH): number {
+  return Math.max(Math.ceil(ROTATION_BYTES / payloadBytes / DEPTH) * DEPTH, atLeast);
+}
+
+/** `name`s with the usual depth and a socket each. */
+function usual(names: readonly string[]): Entrant[] {
+  return names.map((name) => ({ label: name, name, depth: DEPTH, sockets: 1 }));
+}
+
+function label(transport: string, payloadBytes: number): string {
+  return `${transport.toUpperCase()} ${payloadBytes.toLocaleString("en")} B`;
+}
+
+/** Without their targets. */
+function untargeted(pairs: readonly Pair[]): Pair[] {
+  return pairs.map(([ours, peer, metric]) => [ours, peer, metric]);
+}
+
+/** Ringlet beside C, each way and each path, and beside the runtimes' sockets. */
+function* throughput(transport: Transport, quick: boolean): Generator<Contest> {
+  for (const [payloadBytes, promises] of quick ? SIZES.slice(0, 1) : SIZES) {
+    const ways = quick ? ["copy", "fixed"] : WAYS;
+    const runtimes = quick ? RUNTIMES[transport].slice(0, 1) : RUNTIMES[transport];
+    const pairs: Pair[] = [];
+    for (const way of ways) {
+      pairs.push([`uring ${way}`, `C ${way}`, SPEED, BATCH]);
+      pairs.push([promised(`uring ${way}`), `C ${way}`, SPEED, promises]);
+    }
+    for (const runtime of runtimes) {
+      // Loopback copies; there is nothing to save there.
+      const targeted = transport === "udp" && payloadBytes === LARGE_BYTES && runtime === runtimes[0];
+      const ours = transport === "udp" ? "uring fixed" : "uring copy";
+      pairs.push([ours, runtime, SPEED, targeted ? LARGE_SPEED : undefined]);
+      pairs.push([ours, runtime, CPU, targeted ? LARGE_CPU : undefined]);
+      pairs.push([promised(ours), runtime, SPEED]);
+    }
+    const names = ways.flatMap((way) => [`uring ${way}`, promised(`uring ${way}`), `C ${way}`]);
+    yield {
+      label: label(transport, payloadBytes),
+      transport,
+      payloadBytes,
+      payloads: payloadsOf(payloadBytes),
+      entrants: usual([...names, ...runtimes]),
+      matches: [{ pairs }],
+      chartedAgainst: "C fixed",
+    };
+  }
+}
+
+/** The engines without io_uring, and payloads that are written on the clock or stay in the cache. */
+function engines(quick: boolean): Contest {
+  const [own, onDeno, onNode] = RUNTIMES.udp;
+  const pairs: Pair[] = [
+    [ERRQUEUE, own, SPEED, ["at least", 2]],
+    [ERRQUEUE, onDeno, SPEED, ["at least", 1.5]],
+    [ERRQUEUE, onNode, SPEED, ["at least", 1.5]],
+    [ERRQUEUE, COPY_ENGINE, SPEED, ["at least", 1.5]],
+    [ERRQUEUE, COPY_ENGINE, CPU, ["at most", 1]],
+    [promised(ERRQUEUE), own, SPEED],
+    [promised(ERRQUEUE), COPY_ENGINE, CPU],
+    ["uring fixed", ERRQUEUE, SPEED],
+    ["uring fixed", COPY_ENGINE, SPEED],
+    ["C fixed", "C copy", SPEED],
+  ];
+  const names = new Set(pairs.flatMap(([ours, peer]) => [ours, peer]));
+  return {
+    label: label("udp", LARGE_BYTES),
+    transport: "udp",
+    payloadBytes: LARGE_BYTES,
+    payloads: payloadsOf(LARGE_BYTES),
+    entrants: usual([...names].filter((name) => !quick || name !== onDeno)),
+    matches: [
+      { pairs },
+      { suffix: ", writing timed", writing: "within", pairs: untargeted(pairs) },
+      { suffix: ", hot cache", payloads: DEPTH, pairs: untargeted(pairs) },
+    ].slice(0, quick ? 1 : undefined) as Contest["matches"],
+  };
+}
+
+/** Writes of streams as the runtimes' users know them. */
+function* streams(): Generator<Contest> {
+  for (const [name, payloadBytes, target] of STREAMS) {
+    const pairs = RUNTIMES.tcp.flatMap((runtime): Pair[] => [
+      [promised("auto"), runtime, SPEED, target],
+      [promised("auto"), runtime, CPU],
+      ["auto", runtime, SPEED],
+      [awaited("auto"), runtime, SPEED],
+    ]);
+    yield {
+      label: `TCP ${name}`,
+      transport: "tcp",
+      payloadBytes,
+      payloads: payloadsOf(payloadBytes),
+      entrants: usual(["auto", promised("auto"), awaited("auto"), ...RUNTIMES.tcp]),
+      matches: [{ pairs }],
+    };
+  }
+}
+
+/** Ours ÷ C at several values of one number, all of them in the same rounds. */
+function* scaling(what: "depth" | "sockets", quick: boolean): Generator<Contest> {
+  const all = what === "depth" ? DEPTHS : SOCKETS;
+  const values = quick ? all.quick : all.full;
+  for (const [transport, payloadBytes, way] of quick ? SCALED.slice(0, 1) : SCALED) {
+    const entrants: Entrant[] = [];
+    const pairs: Pair[] = [];
+    for (const value of values) {
+      const [ours, c] = [`uring ${way}`, `C ${way}`].map((name) => {
+        const label = `${name}, ${what} ${value.toLocaleString("en")}`;
+        entrants.push({ depth: DEPTH, sockets: 1, label, name, [what]: value });
+        return label;
+      });
+      pairs.push([ours, c, SPEED]);
+    }
+    yield {
+      label: label(transport, payloadBytes),
+      transport,
+      payloadBytes,
+      payloads: payloadsOf(payloadBytes, Math.max(...values)),
+      entrants,
+      matches: [{ pairs }],
+      spread: [`${what} ${values[0]} to ${values[values.length - 1].toLocaleString("en")}, uring ${way} ÷ C`, SPREAD],
+    };
+  }
+}
+
+/** A small message to an echo and back. */
+function trips(): Contest {
+  return {
+    label: `TCP round trip, ${MESSAGE_BYTES} B`,
+    transport: "tcp",
+    payloadBytes: MESSAGE_BYTES,
+    payloads: 1,
+    trips: true,
+    entrants: usual(["auto", ...RUNTIMES.tcp]),
+    matches: [{
+      pairs: RUNTIMES.tcp.map((runtime, i): Pair => ["auto", runtime, TRIP, i === 0 ? ["at most", 1] : undefined]),
+    }],
+  };
+}
+
+/** The contests, by the part of the benchmark they belong to. */
+export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
+  udp: (quick) => [...throughput("udp", quick)],
+  engines: (quick) => [engines(quick)],
+  tcp: (quick) => [...throughput("tcp", quick)],
+  streams: () => [...streams()],
+  depth: (quick) => [...scaling("depth", quick)],
+  sockets: (quick) => [...scaling("sockets", quick)],
+  trip: () => [trips()],
+};

@@ -1,0 +1,186 @@
+/**
+ * Ringlet as a contender: each way to send, through the batch calls and with promises.
+ *
+ * @module
+ */
+import type { Io } from "../net/io.ts";
+import type { Lease } from "../net/lease.ts";
+import { open, type OpenOptions, openWithin } from "../net/open.ts";
+import type { TcpConn } from "../net/tcp.ts";
+import type { UdpSocket } from "../net/udp.ts";
+import { type Job, type Sender, serve, type Traveller } from "./rounds.js";
+
+/** How a contender sends. */
+interface Way {
+  readonly options: OpenOptions;
+  /** The arena is registered: it has to be, or must not be. */
+  readonly registered?: boolean;
+}
+
+const ZERO_COPY = { engine: "uring", zeroCopy: "always", zeroCopyThresholdBytes: 0 } as const;
+
+const WAYS: Record<string, Way> = {
+  copy: { options: { engine: "uring", zeroCopy: "never" } },
+  zc: { options: ZERO_COPY, registered: false },
+  fixed: { options: ZERO_COPY, registered: true },
+  auto: { options: {} },
+  errqueue: { options: { engine: "errqueue" } },
+  copyEngine: { options: { engine: "copy" } },
+};
+
+/** Leases lie 64 bytes apart, and there is room for a few more. */
+const SPARE_BYTES = 64;
+const SPARE_LEASES = 64;
+
+/** Looks for completions before other tasks get their turn. */
+const TRIES = 64;
+
+/** A socket of either kind. */
+type Socket = UdpSocket | TcpConn;
+
+/** What the paths work with: sockets, and payloads in leases that the program retains, so that each comes back to it. */
+class Bench {
+  readonly io: Io;
+  readonly sockets: readonly Socket[];
+  readonly leases: readonly Lease[];
+  readonly depth: number;
+  /** Sends that are made together. */
+  readonly together: number;
+  readonly #conn: TcpConn | undefined;
+  readonly #answer: Lease;
+  #turn = 0;
+
+  constructor(io: Io, sockets: readonly Socket[], { bytes, count, depth }: Job, stream: boolean, way: Way) {
+    this.io = io;
+    this.sockets = sockets;
+    this.leases = Array.from({ length: count }, () => io.tryLease(bytes)!.retain());
+    this.depth = depth;
+    // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes: so
+    // two batches take turns there.
+    this.together = stream && way.options.zeroCopy === "always" ? Math.ceil(depth / 2) : depth;
+    this.#conn = stream ? sockets[0] as TcpConn : undefined;
+    this.#answer = io.tryLease(1)!;
+  }
+
+  /** The socket whose turn it is. */
+  next(): Socket {
+    const socket = this.sockets[this.#turn];
+    this.#turn = this.#turn + 1 < this.sockets.length ? this.#turn + 1 : 0;
+    return socket;
+  }
+
+  /** The receiver of a stream tells when all has arrived. */
+  async arrived(): Promise<void> {
+    await this.#conn?.recv(this.#answer);
+  }
+
+  async close(): Promise<void> {
+    for (const lease of this.leases) lease.release();
+    this.#answer.release();
+    await this.io.close();
+  }
+}
+
+/** `trySend`, `flush` and `reap`. */
+function batch(bench: Bench): Sender["send"] {
+  const { io, leases, depth, together } = bench;
+  let lent = 0;
+  const onEvent = (_id: number, event: string) => {
+    if (event === "released") lent -= 1;
+    else if (event !== "accepted") throw new Error(`a send was ${event}`);
+  };
+  return async (from, count) => {
+    const end = from + count;
+    for (let at = from; at < end;) {
+      const n = Math.min(together, end - at);
+      for (const last = at + n; at < last; at++) {
+        if (bench.next().trySend(leases[at]) < 0) throw new Error("there was no room for a send");
+      }
+      lent += n;
+      io.flush();
+      // Room for the next ones; at the end, nothing left.
+      const most = at < end ? depth - Math.min(together, end - at) : 0;
+      // The last notifications arrive within microseconds; a turn of the event loop takes longer.
+      for (let tries = 1; io.reap(onEvent), lent > most; tries++) {
+        if (tries % TRIES === 0) await new Promise((turn) => setImmediate(turn));
+      }
+    }
+    await bench.arrived();
+  };
+}
+
+/** A promise for each send, and one for its release. */
+function promises(bench: Bench): Sender["send"] {
+  const { leases, depth, together } = bench;
+  return async (from, count) => {
+    const end = from + count;
+    let before: Promise<unknown> | undefined;
+    for (let at = from; at < end; at += together) {
+      const batch = leases.slice(at, Math.min(at + together, end));
+      const receipts = await Promise.all(batch.map((lease) => bench.next().send(lease)));
+      const released = Promise.all(receipts.map((receipt) => receipt.released));
+      await (together < depth ? before : released);
+      before = released;
+    }
+    await before;
+    await bench.arrived();
+  };
+}
+
+/** One send at a time, as a program that only streams a file would. */
+function awaited(bench: Bench): Sender["send"] {
+  return async (from, count) => {
+    for (let i = from; i < from + count; i++) await bench.next().send(bench.leases[i]);
+    await bench.arrived();
+  };
+}
+
+async function openFor({ bytes, count }: Job, { options, registered }: Way): Promise<Io> {
+  const arenaBytes = (bytes + SPARE_BYTES) * (count + SPARE_LEASES);
+  const io = await openWithin(registered === false ? { registeredBytes: 0 } : {}, { ...options, arenaBytes });
+  if (registered !== true || io.capabilities.registeredBytes >= arenaBytes) return io;
+  await io.close();
+  throw Object.assign(new Error("the arena cannot be registered: RLIMIT_MEMLOCK"), { code: "ENOMEM" });
+}
+
+const PATHS = { batch, promises, awaited };
+
+async function sender(transport: string, path: keyof typeof PATHS, way: Way, job: Job): Promise<Sender> {
+  const io = await openFor(job, way);
+  const sockets: Socket[] = [];
+  const maxInFlightBytes = 2 ** 32 - 1;
+  for (let i = 0; i < job.sockets; i++) {
+    sockets.push(
+      transport === "udp"
+        ? await io.bindUdp({ remote: job.to, maxInFlightBytes })
+        : await io.connect({ ...job.to, maxInFlightBytes, noDelay: true }),
+    );
+  }
+  const bench = new Bench(io, sockets, job, transport === "tcp", way);
+  return { payload: (i) => bench.leases[i].bytes, send: PATHS[path](bench), close: () => bench.close() };
+}
+
+/** A message and its answer, with promises. */
+async function trip(job: Job): Promise<Traveller> {
+  const io = await open();
+  const conn = await io.connect({ ...job.to, noDelay: true });
+  const message = (await io.lease(job.bytes)).retain();
+  const answer = await io.lease(job.bytes);
+  return {
+    async trip() {
+      await conn.send(message);
+      for (let left = job.bytes; left > 0;) left -= (await conn.recv(answer))!;
+    },
+    close: () => io.close(),
+  };
+}
+
+const contenders: Record<string, (job: Job) => Promise<Sender | Traveller>> = { trip };
+for (const transport of ["udp", "tcp"]) {
+  for (const path of Object.keys(PATHS) as (keyof typeof PATHS)[]) {
+    for (const [name, way] of Object.entries(WAYS)) {
+      contenders[`${transport}-${path}-${name}`] = (job) => sender(transport, path, way, job);
+    }
+  }
+}
+await serve(contenders);
