@@ -125,8 +125,8 @@ function engines(quick: boolean): Contest {
 }
 
 /** Writes of streams as the runtimes' users know them. */
-function* streams(): Generator<Contest> {
-  for (const [name, payloadBytes, target] of STREAMS) {
+function* streams(quick: boolean): Generator<Contest> {
+  for (const [name, payloadBytes, target] of quick ? STREAMS.slice(0, 1) : STREAMS) {
     const pairs = RUNTIMES.tcp.flatMap((runtime): Pair[] => [
       [promised("auto"), runtime, SPEED, target],
       [promised("auto"), runtime, CPU],
@@ -191,7 +191,7 @@ export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
   udp: (quick) => [...throughput("udp", quick)],
   engines: (quick) => [engines(quick)],
   tcp: (quick) => [...throughput("tcp", quick)],
-  streams: () => [...streams()],
+  streams: (quick) => [...streams(quick)],
   depth: (quick) => [...scaling("depth", quick)],
   sockets: (quick) => [...scaling("sockets", quick)],
   trip: () => [trips()],

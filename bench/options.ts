@@ -18,8 +18,8 @@ export interface Size {
   readonly sends: number;
 }
 
-export const QUICK: Size = { quick: true, rounds: 7, warmUps: 3, roundSeconds: 0.04, sends: 500_000 };
-export const FULL: Size = { quick: false, rounds: 15, warmUps: 4, roundSeconds: 0.3, sends: 10e6 };
+export const QUICK: Size = { quick: true, rounds: 7, warmUps: 5, roundSeconds: 0.04, sends: 500_000 };
+export const FULL: Size = { quick: false, rounds: 15, warmUps: 5, roundSeconds: 0.3, sends: 10e6 };
 
 /** See the module. */
 export interface BenchOptions extends Size {
