@@ -4,7 +4,7 @@
  * shortage.
  */
 import { assert, assertEquals } from "@std/assert";
-import { childJson, inNamespace } from "../support/child.ts";
+import { childJson, inNamespace, patiently } from "../support/child.ts";
 import { ENGINES } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
@@ -72,7 +72,7 @@ for (const engine of ENGINES) {
 }
 
 async function check(engine: string, within: string[]): Promise<void> {
-  const outcome = await childJson<Outcome>(PROGRAM, { args: [engine], within });
+  const outcome = await patiently(() => childJson<Outcome>(PROGRAM, { args: [engine], within }));
   if (engine === "errqueue") assert(outcome.refused > 0, `the limit was never reached: ${JSON.stringify(outcome)}`);
   assertEquals(outcome.accepted, SENDS);
   assertEquals(outcome.lent, outcome.released);

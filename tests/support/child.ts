@@ -68,3 +68,18 @@ export async function childJson<T>(path: URL, options: ChildOptions = {}): Promi
 export function inNamespace(...setup: string[]): string[] {
   return ["unshare", "-rnm", "--fork", "--kill-child", "sh", "-ec", `${setup.join("\n")}\nexec "$@"`, "sh"];
 }
+
+/**
+ * Runs `attempt` until it succeeds, a few times at most. What a process that has ended had locked counts against the limit of its user
+ * until the kernel is done with its rings, which may be after the next process has started.
+ */
+export async function patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = 5;; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  }
+}
