@@ -16,7 +16,7 @@ export { open, type OpenOptions } from "./net/open.ts";
 export type { BindOptions, SocketOptions, TcpSocketOptions, UdpSocketOptions } from "./net/options.ts";
 export type { Receipt, Release } from "./net/receipt.ts";
 export type { SendData, SendOptions } from "./net/send_turns.ts";
-export type { ReapHandler, SendEvent } from "./net/sends.ts";
+export type { ReapHandler, SendEvent } from "./net/batch_sends.ts";
 export type { CloseOptions, Socket } from "./net/socket.ts";
 export type { SendStats, SocketStats, Stats } from "./net/stats.ts";
 export type { TcpConn, TcpListener, WaitOptions } from "./net/tcp.ts";

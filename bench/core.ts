@@ -72,7 +72,7 @@ function counting(core: Core): Cell {
   let sendGeneration = 0;
   return (count) => {
     if (left <= count) {
-      if (left > 0) raw.send_cancel(send, sendGeneration);
+      if (left > 0) raw.send_cancel(send, sendGeneration, 0);
       raw.events_take(raw.events_ready());
       send = raw.send_one(socket, generation, 1, 0, lease, leaseGeneration, 0, bytes);
       sendGeneration = u32[out];

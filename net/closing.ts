@@ -17,6 +17,8 @@ export class Closing {
   readonly #deadline = new AbortController();
   /** Called whenever something that was pending ends. */
   readonly #onEnd = new Set<() => void>();
+  /** Sends in flight when those looked last. */
+  #inFlight = 0;
   #closing: Promise<void> | undefined;
   /** The program may send. */
   #writable = true;
@@ -62,6 +64,25 @@ export class Closing {
     if (this.#onEnd.size > 0) { for (const wake of this.#onEnd) wake(); }
   }
 
+  /** Events were told: perhaps sends of this socket have ended. */
+  sendsEnded(): void {
+    const { inFlight } = this.#endpoint;
+    if (inFlight === this.#inFlight) return;
+    this.#inFlight = inFlight;
+    this.lookAgain();
+  }
+
+  #waitFor(wake: () => void): void {
+    this.#onEnd.add(wake);
+    this.#inFlight = this.#endpoint.inFlight;
+    this.#endpoint.hub.ending.add(this.#endpoint);
+  }
+
+  #waitNoMore(wake: () => void): void {
+    this.#onEnd.delete(wake);
+    if (this.#onEnd.size === 0) this.#endpoint.hub.ending.delete(this.#endpoint);
+  }
+
   /** No more sends: what is queued goes out, then the peer sees the end of the stream. */
   async closeWrite(): Promise<void> {
     this.#endpoint.requireOpen();
@@ -101,8 +122,21 @@ export class Closing {
     if (signal.aborted) await this.#takeBack();
     await this.#until(() => endpoint.quiet);
     endpoint.hub.endpoints.delete(endpoint);
-    if (endpoint.inFlight > 0) endpoint.hub.quarantine.add(endpoint);
+    if (endpoint.inFlight > 0) this.#quarantine();
     else endpoint.dismantle();
+  }
+
+  /** The kernel still holds something: the descriptor stays open until it lets go. */
+  #quarantine(): void {
+    const endpoint = this.#endpoint;
+    endpoint.hub.quarantine.add(endpoint);
+    const leave = () => {
+      if (endpoint.inFlight > 0) return;
+      endpoint.hub.quarantine.delete(endpoint);
+      this.#waitNoMore(leave);
+      endpoint.dismantle();
+    };
+    this.#waitFor(leave);
   }
 
   #allQueuedIsOut(): boolean {
@@ -148,12 +182,12 @@ export class Closing {
         const wake = () => {
           clearTimeout(timer);
           signal?.removeEventListener("abort", wake);
-          this.#onEnd.delete(wake);
+          this.#waitNoMore(wake);
           resolve();
         };
         const timer = setTimeout(wake, pauseMs);
         signal?.addEventListener("abort", wake);
-        this.#onEnd.add(wake);
+        this.#waitFor(wake);
       });
       if (endpoint.dismantled) return; // a close has overtaken a `closeWrite`
       hub.engine.collect(endpoint);

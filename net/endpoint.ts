@@ -19,12 +19,18 @@ import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import type { Received, Target } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
-import { PromisedSend, type SendFailure, type SendOwner } from "./sends.ts";
+import { PromisedSend, type SendFailure } from "./promised_send.ts";
 import { addressText } from "./text.ts";
 import { Waiters } from "./waiters.ts";
-import type { ZeroCopyPolicy } from "./zerocopy_policy.ts";
+import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
 
-const { FAULT, SEND_FLAG, SOCKET_KIND } = layout;
+const { FAULT, SEND, SEND_FLAG, SOCKET, SOCKET_KIND } = layout;
+/** Fields of a socket's record, as indices of words. */
+const WORD = {
+  sends: SOCKET.SENDS / 4,
+  idsCopied: SOCKET.IDS_COPIED / 4,
+  idsNotCopied: SOCKET.IDS_NOT_COPIED / 4,
+} as const;
 
 /** A part of a send. */
 export interface Part {
@@ -37,7 +43,7 @@ export interface Part {
 export interface DeferredSend {
   /** Its turn has come. */
   start(): Promise<Receipt>;
-  /** It was given up: the leases are the program's again. */
+  /** It was given up: the lease is the program's again. */
   drop(): void;
 }
 
@@ -63,10 +69,12 @@ export class Endpoint {
   readonly fd: number;
   readonly family: number;
   readonly stream: boolean;
-  readonly policy: ZeroCopyPolicy;
   /** Place in the core's socket table. */
   readonly slot: number;
   readonly generation: number;
+  readonly #policy: ZeroCopyPolicy;
+  /** Index of its record in the core's words. */
+  readonly #record: number;
   /** Set by the engine: the kernel sends notifications for this socket. */
   zeroCopy = false;
   /** Sends that wait for their turn to join the queue. */
@@ -90,9 +98,12 @@ export class Endpoint {
   /** How it ends. */
   readonly closing: Closing = new Closing(this);
   remote: InternetAddress | UnixAddress | undefined;
-  #inFlight = 0;
   #ref = true;
+  /** Operations that go on, sends not counted. */
   #pending = 0;
+  /** What the policy has learnt from. */
+  #idsCopied = 0;
+  #idsNotCopied = 0;
   #lastCounters: CoreSocketStats | undefined;
 
   /** Takes over `init.fd`: it is closed when this throws. */
@@ -101,7 +112,7 @@ export class Endpoint {
     this.fd = init.fd;
     this.family = init.family;
     this.stream = init.stream;
-    this.policy = init.policy;
+    this.#policy = init.policy;
     if (this.hub.closed.aborted) {
       this.hub.system.libc.call.close(this.fd);
       throw closedError("io");
@@ -113,6 +124,7 @@ export class Endpoint {
       throw tableFull("maxSockets");
     }
     this.generation = u32[out];
+    this.#record = (this.hub.core.regions.SOCKETS + this.slot * SOCKET.BYTES) / 4;
     try {
       this.hub.engine.attach(this);
     } catch (error) {
@@ -131,39 +143,39 @@ export class Endpoint {
 
   // Sends
 
-  /** Prepares one send of one part; answers its number, or a negative status of the core when a table is full. */
-  enqueueOne(part: Part, name: Name | undefined, owner: SendOwner | PromisedSend, zeroCopy: boolean): number {
+  /**
+   * Prepares one send of one part, with the flags that are wanted besides. Answers its slot, and its generation in OUT; or a
+   * negative status of the core when a table is full.
+   */
+  enqueueOne({ lease, offset, byteLength }: Part, name: Name | undefined, flags: number): number {
     const { raw, u32, out } = this.hub.core;
-    const { lease } = part;
     const slot = raw.send_one(
       this.slot,
       this.generation,
-      zeroCopy ? SEND_FLAG.ZERO_COPY : 0,
+      flags | (this.asksZeroCopy(byteLength) ? SEND_FLAG.ZERO_COPY : 0),
       name === undefined ? 0 : name.byteLength,
       lease.slot,
       lease.generation,
-      part.offset,
-      part.byteLength,
+      offset,
+      byteLength,
     );
     if (slot < 0) return this.#refusal(slot, lease);
-    const generation = u32[out];
     if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
-    this.hub.own(slot, this, owner);
-    return makeHandle(slot, generation);
+    this.hub.touch(this);
+    return slot;
   }
 
   /** The same for any number of parts, none included. */
-  #enqueue(parts: readonly Part[], name: Name | undefined, owner: SendOwner, zeroCopy: boolean): number {
-    if (parts.length === 1) return this.enqueueOne(parts[0], name, owner, zeroCopy);
-    const id = this.#claim(parts, name, zeroCopy);
-    if (id >= 0) this.#queue(id, owner);
-    return id;
+  #enqueue(parts: readonly Part[], name: Name | undefined): number {
+    const slot = this.#claim(parts, name);
+    if (slot >= 0) this.#queue(slot);
+    return slot;
   }
 
-  /** A send whose leases are claimed, but which is not in the queue yet. */
-  #claim(parts: readonly Part[], name: Name | undefined, zeroCopy: boolean): number {
+  /** A send whose leases are claimed, but which is not in the queue yet. Answers its slot. */
+  #claim(parts: readonly Part[], name: Name | undefined): number {
     const { raw, u32, out } = this.hub.core;
-    const flags = zeroCopy ? SEND_FLAG.ZERO_COPY : 0;
+    const flags = this.asksZeroCopy(bytesOf(parts)) ? SEND_FLAG.ZERO_COPY : 0;
     const slot = raw.send_new(this.slot, this.generation, flags, name?.byteLength ?? 0);
     if (slot < 0) return this.#refusal(slot);
     const generation = u32[out];
@@ -177,12 +189,12 @@ export class Endpoint {
         raw.send_drop(slot, generation);
       }
     }
-    return makeHandle(slot, generation);
+    return slot;
   }
 
-  #queue(id: Handle, owner: SendOwner): void {
-    this.hub.core.raw.send_queue(handleSlot(id), handleGeneration(id));
-    this.hub.own(handleSlot(id), this, owner);
+  #queue(slot: number): void {
+    this.hub.core.raw.send_queue(slot, handleGeneration(this.#handle(slot)));
+    this.hub.touch(this);
   }
 
   /** What the core's refusal means: "no record is free" is an answer, everything else an error. */
@@ -194,35 +206,49 @@ export class Endpoint {
   }
 
   /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
-  send(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
-    const bytes = bytesOf(parts);
-    const owner = new PromisedSend(this, bytes);
-    const zeroCopy = this.asksZeroCopy(bytes);
-    const attempt = (): true | undefined => {
-      this.closing.requireUnsealed();
-      const id = this.#enqueue(parts, name, owner, zeroCopy);
-      if (id < 0) return undefined;
-      if (signal !== undefined) owner.abortWith(signal, id);
-      this.hub.schedule();
-      return true;
-    };
+  send(parts: Part | readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
+    const owner = new PromisedSend(this, bytesOf(parts));
+    const { recordWaiters } = this.hub;
     try {
-      if (this.hub.recordWaiters.size === 0 && attempt()) return owner.promise;
+      if (recordWaiters.size === 0 && this.#trySend(parts, name, signal, owner)) return owner.promise;
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.hub.recordWaiters.wait(attempt, signal).then(() => owner.promise);
+    return recordWaiters.wait(() => this.#trySend(parts, name, signal, owner), signal).then(() => owner.promise);
+  }
+
+  #trySend(
+    parts: Part | readonly Part[],
+    name: Name | undefined,
+    signal: AbortSignal | undefined,
+    owner: PromisedSend,
+  ): true | undefined {
+    this.closing.requireUnsealed();
+    const slot = "lease" in parts
+      ? this.enqueueOne(parts, name, signal === undefined ? SEND_FLAG.AT_ONCE : 0)
+      : this.#enqueue(parts, name);
+    if (slot < 0) return undefined;
+    this.hub.own(slot, owner);
+    if (signal !== undefined) owner.abortWith(signal, this.#handle(slot));
+    this.hub.schedule();
+    return true;
+  }
+
+  /** The handle of a send that is not free. */
+  #handle(slot: number): Handle {
+    const { u32, regions } = this.hub.core;
+    return makeHandle(slot, u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4]);
   }
 
   /**
-   * A send that has to wait for its turn. Its leases are the kernel's from now on, if a record is free to note that; otherwise
-   * from its turn on.
+   * A send that has to wait for its turn. Its lease is the kernel's from now on, if a record is free to note that; otherwise from
+   * its turn on.
    */
-  sendLater(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const bytes = bytesOf(parts);
-    const id = this.#claim(parts, name, this.asksZeroCopy(bytes));
-    if (id < 0) return { start: () => this.send(parts, name, signal), drop: () => {} };
-    const drop = () => void this.hub.core.raw.send_drop(handleSlot(id), handleGeneration(id));
+  sendLater(part: Part, name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
+    const slot = this.#claim([part], name);
+    if (slot < 0) return { start: () => this.send(part, name, signal), drop: () => {} };
+    const id = this.#handle(slot);
+    const drop = () => void this.hub.core.raw.send_drop(slot, handleGeneration(id));
     const start = () => {
       try {
         this.closing.requireUnsealed();
@@ -230,8 +256,9 @@ export class Endpoint {
         drop();
         return Promise.reject(error);
       }
-      const owner = new PromisedSend(this, bytes);
-      this.#queue(id, owner);
+      const owner = new PromisedSend(this, part.byteLength);
+      this.#queue(slot);
+      this.hub.own(slot, owner);
       if (signal !== undefined) owner.abortWith(signal, id);
       this.hub.schedule();
       return owner.promise;
@@ -241,7 +268,25 @@ export class Endpoint {
 
   /** Whether a send of so many bytes asks for zero-copy. */
   asksZeroCopy(bytes: number): boolean {
-    return this.zeroCopy && this.policy.wants(bytes);
+    if (!this.zeroCopy) return false;
+    this.#learn();
+    return this.#policy.wants(bytes);
+  }
+
+  /** Which sends ask for zero-copy now. */
+  zeroCopyStats(): ZeroCopyStats {
+    this.#learn();
+    return this.#policy.stats();
+  }
+
+  /** Tells the policy what the kernel has answered since it was asked last. */
+  #learn(): void {
+    const { u32 } = this.hub.core;
+    const [copied, notCopied] = [u32[this.#record + WORD.idsCopied], u32[this.#record + WORD.idsNotCopied]];
+    if (notCopied !== this.#idsNotCopied) this.#policy.learn(1, false);
+    else if (copied !== this.#idsCopied) this.#policy.learn(copied - this.#idsCopied >>> 0, true);
+    this.#idsCopied = copied;
+    this.#idsNotCopied = notCopied;
   }
 
   /** Checks what a program passes as a lease and its range. */
@@ -255,9 +300,9 @@ export class Endpoint {
     const { raw, u32, out } = this.hub.core;
     const slot = handleSlot(id);
     const generation = handleGeneration(id);
-    if (raw.send_cancel(slot, generation) < 0) return this.hub.engine.abandon(id);
+    if (raw.send_cancel(slot, generation, 0) < 0) return this.hub.engine.abandon(id);
     const failure: SendFailure = { errno: 0, syscall: "sendmsg", reason };
-    this.#ended(slot, generation, failure, u32[out], u32[out + 1] !== 0);
+    this.#ended(slot, failure, u32[out], u32[out + 1] !== 0);
     this.hub.resume(this);
     this.hub.dispatch();
   }
@@ -265,9 +310,9 @@ export class Endpoint {
   /** The engine reports that the kernel refused the head of the queue; `false` when there is none to fail. */
   failHead(syscall: string, errno: number): boolean {
     const { raw, u32, out } = this.hub.core;
-    const slot = raw.batch_fail(this.slot, this.generation);
+    const slot = raw.batch_fail(this.slot, this.generation, errno);
     if (slot < 0) return false;
-    this.#ended(slot, u32[out], { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
+    this.#ended(slot, { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
     return true;
   }
 
@@ -279,14 +324,13 @@ export class Endpoint {
   /** The engine reports that the kernel refused a send, wherever in the queue it is. */
   failSend(slot: number, generation: number, syscall: string, errno: number): void {
     const { raw, u32, out } = this.hub.core;
-    if (raw.send_cancel(slot, generation) < 0) return;
-    this.#ended(slot, generation, { errno, syscall }, u32[out], u32[out + 1] !== 0);
+    if (raw.send_cancel(slot, generation, errno) < 0) return;
+    this.#ended(slot, { errno, syscall }, u32[out], u32[out + 1] !== 0);
   }
 
-  #ended(slot: number, generation: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
-    const id = makeHandle(slot, generation);
-    if (whole) this.hub.disown(slot).refused(id, failure);
-    else this.hub.owner(slot).failed(id, failure, bytesAccepted);
+  #ended(slot: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
+    if (whole) this.hub.disown(slot)?.refused(failure);
+    else this.hub.owner(slot)?.failed(failure, bytesAccepted);
   }
 
   /** Sends that wait in the core's queue. */
@@ -302,26 +346,12 @@ export class Endpoint {
 
   // Work that keeps the process alive
 
-  /** A send begins. */
-  begin(): void {
-    this.#inFlight += 1;
-    this.pend(1);
-  }
-
-  /** A send has ended. */
-  end(): void {
-    this.#inFlight -= 1;
-    this.pend(-1);
-    this.closing.lookAgain();
-    if (this.#inFlight === 0 && this.hub.quarantine.delete(this)) this.dismantle();
-  }
-
-  /** Sends that have not ended. */
+  /** Sends that were queued and have not ended. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.dismantled ? 0 : this.hub.core.u32[this.#record + WORD.sends];
   }
 
-  /** Counts pending operations. */
+  /** Counts pending operations besides sends. */
   pend(n: number): void {
     this.#pending += n;
     if (this.#ref) this.hub.addRefs(n);
@@ -340,12 +370,14 @@ export class Endpoint {
 
   /** Nothing is pending but sends. */
   get quiet(): boolean {
-    return this.#pending === this.#inFlight;
+    return this.#pending === 0;
   }
 
   setRef(ref: boolean): void {
     if (this.#ref === ref) return;
     this.#ref = ref;
+    if (ref) this.hub.unreferenced.delete(this);
+    else this.hub.unreferenced.add(this);
     this.hub.addRefs(ref ? this.#pending : -this.#pending);
   }
 
@@ -380,7 +412,8 @@ export class Endpoint {
   }
 }
 
-function bytesOf(parts: readonly Part[]): number {
+function bytesOf(parts: Part | readonly Part[]): number {
+  if ("lease" in parts) return parts.byteLength;
   let bytes = 0;
   for (const part of parts) bytes += part.byteLength;
   return bytes;

@@ -5,16 +5,17 @@
  */
 import { setImmediate } from "node:timers";
 import type { System } from "../ffi/system.ts";
-import { type Core, layout, makeHandle } from "../wasm/mod.ts";
+import { type Core, layout } from "../wasm/mod.ts";
 import type { Arena } from "./arena.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine } from "./engine.ts";
 import { closedError } from "./errors.ts";
-import { BatchSends, type SendOwner } from "./sends.ts";
+import { BatchSends } from "./batch_sends.ts";
+import type { PromisedSend } from "./promised_send.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyMode } from "./zerocopy_policy.ts";
 
-const { EVENT, EVENT_BYTES, SEND, SEND_FLAG } = layout;
+const { EVENT, EVENT_BYTES, SEND } = layout;
 
 /** The other tasks of the event loop get their turn at least this often. */
 const TURN_MS = 1;
@@ -34,22 +35,22 @@ export class Hub {
   readonly batch: BatchSends;
   /** Sends that wait for a free record: each is an attempt, which answers `undefined` while there is none. */
   readonly recordWaiters: Waiters<() => true | undefined, true> = new Waiters();
-  readonly #owners: (SendOwner | undefined)[] = [];
-  readonly #endpointOfSend: (Endpoint | undefined)[] = [];
+  readonly #owners: (PromisedSend | undefined)[] = [];
   /** Sockets by their place in the core. */
   readonly sockets: (Endpoint | undefined)[] = [];
-  /** Index of the flags of the first send record in the core's words. */
-  readonly #sendFlags: number;
+  /** Sockets whose end waits for their sends. */
+  readonly ending: Set<Endpoint> = new Set();
+  /** Sockets whose operations do not keep the process alive. */
+  readonly unreferenced: Set<Endpoint> = new Set();
   #dirty: Endpoint[] = [];
   #resumed: Endpoint[] = [];
   #scheduled = false;
   #lastTurn = performance.now();
+  /** Operations besides sends that keep the process alive. */
   #refs = 0;
   #ref = false;
   #unrefSoon = false;
   readonly #closed = new AbortController();
-  /** A send is over since those who wait were served. */
-  #freed = false;
   engine!: Engine;
 
   constructor(
@@ -58,8 +59,7 @@ export class Hub {
     readonly arena: Arena,
     readonly settings: HubSettings,
   ) {
-    this.batch = new BatchSends(settings.maxSends);
-    this.#sendFlags = (core.regions.SENDS + SEND.FLAGS) / 4;
+    this.batch = new BatchSends(core, settings.maxSends);
   }
 
   /** Aborted when the io closes: nothing new may come to it. */
@@ -73,15 +73,13 @@ export class Hub {
   }
 
   /** Puts a send that is in its socket's queue under an owner. */
-  own(slot: number, endpoint: Endpoint, owner: SendOwner): void {
+  own(slot: number, owner: PromisedSend): void {
     this.#owners[slot] = owner;
-    this.#endpointOfSend[slot] = endpoint;
-    this.touch(endpoint);
-    endpoint.begin();
   }
 
   /** Marks a socket whose queue has something for the kernel. */
   touch(endpoint: Endpoint): void {
+    if (!this.#ref) this.#keepAlive();
     if (endpoint.dirty) return;
     endpoint.dirty = true;
     this.#dirty.push(endpoint);
@@ -155,52 +153,50 @@ export class Hub {
       this.#resumed = [];
       for (const endpoint of resumed) this.engine.submit(endpoint);
     } while (this.engine.commit());
-    if (!this.#freed) return;
-    this.#freed = false;
     this.serve();
+    if (this.#ref) this.#keepAlive();
+    for (const endpoint of this.ending) endpoint.closing.sendsEnded();
   }
 
   #tell(kind: number, slot: number, generation: number, value: number): void {
-    if (kind === EVENT.ACCEPTED) {
-      this.#owners[slot]!.accepted(makeHandle(slot, generation), value);
-    } else if (kind === EVENT.RELEASED) {
-      const flags = this.core.u32[this.#sendFlags + slot * (SEND.BYTES / 4)];
-      if ((flags & SEND_FLAG.ZERO_COPY) !== 0) this.#endpointOfSend[slot]!.policy.learn(1, value !== 0);
-      this.disown(slot).released(makeHandle(slot, generation), value !== 0);
-    } else {
-      this.engine.event(kind, slot, generation, value);
-    }
+    if (kind === EVENT.ACCEPTED) this.#owners[slot]!.accepted();
+    else if (kind === EVENT.RELEASED) this.disown(slot)!.released(value !== 0);
+    else this.engine.event(kind, slot, generation, value);
   }
 
   /** The socket of a send that has not ended. */
   endpointOfSend(slot: number): Endpoint {
-    return this.#endpointOfSend[slot]!;
+    const { u32, regions } = this.core;
+    return this.sockets[u32[(regions.SENDS + slot * SEND.BYTES + SEND.SOCKET) / 4]]!;
   }
 
-  /** Takes a send that is over from its owner. */
-  disown(slot: number): SendOwner {
-    const owner = this.#owners[slot]!;
-    this.#endpointOfSend[slot]!.end();
+  /** Takes a send that is over from its owner; those of the batch calls have none. */
+  disown(slot: number): PromisedSend | undefined {
+    const owner = this.#owners[slot];
     this.#owners[slot] = undefined;
-    this.#endpointOfSend[slot] = undefined;
-    this.#freed = true;
     return owner;
   }
 
-  owner(slot: number): SendOwner {
-    return this.#owners[slot]!;
+  owner(slot: number): PromisedSend | undefined {
+    return this.#owners[slot];
   }
 
-  /** Memory or records became free. */
+  /** Memory or records may have become free. */
   serve(): void {
     this.arena.serve();
     if (this.recordWaiters.size > 0) this.recordWaiters.serve((attempt) => attempt());
   }
 
-  /** Counts work that keeps the process alive. */
+  // Work that keeps the process alive
+
+  /** Counts operations besides sends; those the core counts. */
   addRefs(n: number): void {
     this.#refs += n;
-    if (this.#refs > 0 === this.#ref) return;
+    this.#keepAlive();
+  }
+
+  #keepAlive(): void {
+    if (this.#pending() === this.#ref) return;
     if (this.#ref) {
       // Mostly the next operation follows at once.
       if (!this.#unrefSoon) setImmediate(() => this.#unref());
@@ -211,9 +207,15 @@ export class Hub {
     }
   }
 
+  #pending(): boolean {
+    let pending = this.#refs + this.core.u32[this.core.regions.SENDS_OUT / 4];
+    for (const endpoint of this.unreferenced) pending -= endpoint.inFlight;
+    return pending > 0;
+  }
+
   #unref(): void {
     this.#unrefSoon = false;
-    if (this.#refs > 0) return;
+    if (this.#pending()) return;
     this.#ref = false;
     this.engine.setRef(false);
   }

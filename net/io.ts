@@ -10,7 +10,7 @@ import type { EngineName } from "./engine.ts";
 import { closedError, RingletError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
-import type { ReapHandler } from "./sends.ts";
+import type { ReapHandler } from "./batch_sends.ts";
 import { type CloseOptions, deadlineOf } from "./socket.ts";
 import { hubStats, type Stats } from "./stats.ts";
 import type { TcpConn, TcpListener } from "./tcp.ts";
@@ -233,7 +233,7 @@ export class Io {
    * program's again; or `failed` (value: the errno) when a part had been accepted, and then `released`. Never waits. After
    * {@linkcode close}, it tells how the sends ended that were not reaped before.
    *
-   * @param handler Called for each event; it may send again.
+   * @param handler Called for each event; it may send again. A `reap` within it answers 0, for the one outside goes on.
    * @returns How many events there were.
    *
    * @example

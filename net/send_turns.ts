@@ -8,7 +8,7 @@ import type { Endpoint, Name, Part } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
-import { integer, notAborted } from "./validate.ts";
+import { integer, NO_OPTIONS, notAborted } from "./validate.ts";
 import { unlessAborted, Waiters } from "./waiters.ts";
 
 /** What can be sent: a lease, which the send consumes, or bytes, which are copied into one. */
@@ -64,8 +64,8 @@ export class SendTurns {
       notAborted(signal);
       if (data instanceof Lease) {
         const part = this.range(data, options);
-        if (!this.busy) return this.#endpoint.send([part], name, signal);
-        const send = this.#endpoint.sendLater([part], name, signal);
+        if (!this.busy) return this.#endpoint.send(part, name, signal);
+        const send = this.#endpoint.sendLater(part, name, signal);
         return this.#inTurn((sends) => void sends.push(send.start()), signal, send.drop);
       }
       const parts = this.#parts(data, options);
@@ -86,7 +86,13 @@ export class SendTurns {
   }
 
   /** The checked range of a lease. */
-  range(lease: Lease, { offset = 0, byteLength }: SendOptions): Part {
+  range(lease: Lease, options: SendOptions): Part {
+    if (options !== NO_OPTIONS) return this.#partOf(lease, options);
+    this.#requireFit(lease.byteLength);
+    return this.#endpoint.part(lease, 0, lease.byteLength);
+  }
+
+  #partOf(lease: Lease, { offset = 0, byteLength }: SendOptions): Part {
     const rest = lease.byteLength - integer("offset", offset, 0, lease.byteLength - 1);
     const length = byteLength === undefined ? rest : integer("byteLength", byteLength, 1, rest);
     this.#requireFit(length);
@@ -116,7 +122,7 @@ export class SendTurns {
         `Cannot send: at most ${MAX_PARTS} parts make one send: current value is ${parts.length}`,
       );
     }
-    for (const part of parts) if (part instanceof Lease) this.range(part, {});
+    for (const part of parts) if (part instanceof Lease) this.range(part, NO_OPTIONS);
     this.#requireFit(parts.reduce((sum, part) => sum + part.byteLength, 0));
     return parts;
   }
@@ -172,13 +178,13 @@ export class SendTurns {
     const queue = (room: Lease | undefined) => {
       let at = 0;
       const parts = filled.map((part) => {
-        if (part instanceof Lease) return this.range(part, {});
+        if (part instanceof Lease) return this.range(part, NO_OPTIONS);
         room!.bytes.set(part, at);
         at += part.length;
         return this.#endpoint.part(room!, at - part.length, part.length);
       });
       room?.retain(); // every part lends it once more, until the send is accepted or refused
-      const sent = this.#endpoint.send(parts, name, signal);
+      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, name, signal);
       sends.push(sent);
       if (room === undefined) return;
       this.#giveBackIfRefused(room, sent);
@@ -201,7 +207,7 @@ export class SendTurns {
         await hub.arena.lease(chunk.length, { signal: this.#patience(signal) });
       lease.bytes.set(chunk);
       this.#copiedBytes += chunk.length;
-      const sent = this.#endpoint.send([this.range(lease, {})], undefined, signal);
+      const sent = this.#endpoint.send(this.range(lease, NO_OPTIONS), undefined, signal);
       sends.push(sent);
       this.#giveBackIfRefused(lease, sent);
       this.#whenReleased(sent, () => {

@@ -10,7 +10,10 @@ import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
 import { type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
 import { type SocketStats, socketStats } from "./stats.ts";
+import { layout } from "../wasm/mod.ts";
 import { integer, options as checkOptions } from "./validate.ts";
+
+const { SEND_FLAG } = layout;
 
 /** Options of `close`. */
 export interface CloseOptions {
@@ -68,10 +71,10 @@ export abstract class Socket {
       throw new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
     }
     const part = this.turns.range(lease, options);
-    const { batch, recordWaiters } = endpoint.hub;
-    if (batch.full || this.turns.busy || recordWaiters.size > 0) return -1;
-    const id = endpoint.enqueueOne(part, name, batch, endpoint.asksZeroCopy(part.byteLength));
-    return id < 0 ? -1 : id;
+    const { batch, core, recordWaiters } = endpoint.hub;
+    if (this.turns.busy || recordWaiters.size > 0) return -1;
+    const slot = endpoint.enqueueOne(part, name, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
+    return slot < 0 ? -1 : batch.numberOf(slot, core.u32[core.out]);
   }
 
   /** Lets pending operations of this socket keep the process alive again. */

@@ -109,9 +109,9 @@ export class UdpSocket extends Socket {
    * assertEquals(receipt.bytes, 50_000);
    * ```
    */
-  send(data: SendData | readonly SendData[], options: DatagramOptions = {}): Promise<Receipt> {
+  send(data: SendData | readonly SendData[], options: DatagramOptions = NO_OPTIONS): Promise<Receipt> {
     try {
-      checkOptions("options", options, DATAGRAM_OPTIONS);
+      if (options !== NO_OPTIONS) checkOptions("options", options, DATAGRAM_OPTIONS);
       if (options.to === undefined) return this.sendTo(data, this.#connected(), options);
       const name = this.#destinations.now(options.to);
       if (name !== undefined) return this.sendTo(data, name, options);

@@ -98,6 +98,7 @@ export class UringEngine implements Engine {
   }
 
   attach(endpoint: Endpoint): void {
+    this.#hub.core.raw.ring_attach(endpoint.slot, endpoint.generation, endpoint.fd);
     endpoint.zeroCopy = endpoint.family !== C.AF_UNIX;
     this.#inflows.set(endpoint, {
       receiving: new Turn(),
@@ -121,7 +122,7 @@ export class UringEngine implements Engine {
   submit(endpoint: Endpoint): void {
     const { raw, u32, out } = this.#hub.core;
     if (endpoint.withdrawn) return endpoint.failQueue("close", ERRNO.ECANCELED);
-    while (raw.ring_fill(endpoint.slot, endpoint.generation, endpoint.fd) >= 0) {
+    while (raw.ring_fill(endpoint.slot, endpoint.generation) >= 0) {
       if (u32[out] !== BATCH_REASON.FULL) return;
       if (!this.#makeRoom()) {
         this.#starved.add(endpoint);

@@ -367,7 +367,7 @@ export class Core {
    */
   fail(send: Handle): Failed {
     const [slot, generation] = split(send, "fail a send", "send");
-    check(this.raw.send_cancel(slot, generation), "fail a send", "send");
+    check(this.raw.send_cancel(slot, generation, 0), "fail a send", "send");
     return { bytesAccepted: this.u32[this.out], whole: this.u32[this.out + 1] === 1 };
   }
 

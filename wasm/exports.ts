@@ -103,8 +103,8 @@ export interface CoreExports {
   ): number;
   /** Undoes an open send. */
   send_drop(send: number, generation: number): number;
-  /** Takes a send out of its queue. OUT: bytes accepted, whole. */
-  send_cancel(send: number, generation: number): number;
+  /** Takes a send out of its queue; `errno` is for the event of a reaped one. OUT: bytes accepted, whole. */
+  send_cancel(send: number, generation: number, errno: number): number;
 
   /** The kernel took bytes of the send at the head of its queue. OUT: id, bytes left. */
   accept(send: number, generation: number, bytes: number, zeroCopy: number): number;
@@ -116,6 +116,10 @@ export interface CoreExports {
   events_ready(): number;
   /** Consumes events. */
   events_take(n: number): number;
+  /** `events_ready` for the events of reaped sends, which are kept apart. */
+  reaped_ready(): number;
+  /** Consumes these. */
+  reaped_take(n: number): number;
 
   /** Lays out messages from the head of a queue: how many. OUT: zero-copy, bytes, reason for none. */
   batch_fill(socket: number, generation: number, max: number): number;
@@ -123,15 +127,17 @@ export interface CoreExports {
   batch_done(socket: number, generation: number, count: number): number;
   /** The send at the head goes as a copy from here on. */
   batch_copy(socket: number, generation: number): number;
-  /** The send at the head failed: its slot. OUT: its generation, bytes accepted, whole. */
-  batch_fail(socket: number, generation: number): number;
+  /** The send at the head failed with `errno`: its slot. OUT: its generation, bytes accepted, whole. */
+  batch_fail(socket: number, generation: number, errno: number): number;
 
   /** Takes over the rings that the kernel has set up in RINGS and ENTRIES; its `struct io_uring_params` is at `params`. */
   ring_start(params: number): number;
   /** What of the arena is registered: bytes from its start, bytes of a buffer (0: one for all), whether buffers take several iovecs. */
   ring_registered(bytes: number, piece: number, gathers: number): void;
+  /** Tells the ring a socket's descriptor. From now on datagrams may go into it at once. */
+  ring_attach(socket: number, generation: number, fd: number): number;
   /** Prepares entries for the head of a queue: how many. OUT: reason for not more. */
-  ring_fill(socket: number, generation: number, fd: number): number;
+  ring_fill(socket: number, generation: number): number;
   /** Lets the kernel see what was prepared: entries that it has to take. */
   ring_publish(): number;
   /** Takes completions: how many. OUT: flags of the submission ring, events, operations that are not over, completions lost. */

@@ -35,6 +35,7 @@ export const REGION = {
   END: 8,
   RINGS: 9,
   ENTRIES: 10,
+  SENDS_OUT: 11,
 } as const satisfies Record<string, number>;
 
 /** Bytes of the SCRATCH region, which the core never touches. */
@@ -54,6 +55,10 @@ export const EVENT = {
   CALLED: 5,
   /** Ring: the same, and more will come of it. */
   CALLED_MORE: 6,
+  /** A reaped send left its queue with nothing accepted, and its leases are as before; the value is the errno. */
+  REFUSED: 7,
+  /** A reaped send left its queue with a part accepted, and its release follows; the value is the errno. */
+  CUT: 8,
 } as const satisfies Record<string, number>;
 
 /** Bytes of an event: kind, send slot, send generation, value, as u32. */
@@ -109,15 +114,17 @@ export const SEND_STATE = {
   SUBMITTED: 5,
 } as const satisfies Record<string, number>;
 
-/** Flags of a send record; only `ZERO_COPY` may be asked for. */
+/** Flags of a send record; `ZERO_COPY`, `REAPED` and `AT_ONCE` may be asked for. */
 export const SEND_FLAG = {
   ZERO_COPY: 1,
   COPIED: 2,
+  REAPED: 4,
   FAILED: 8,
   GIVEN_UP: 16,
+  AT_ONCE: 32,
 } as const satisfies Record<string, number>;
 
-/** Byte offsets in a socket record. `TALLY` is what the core counts, in its own form: see `socket_totals`. */
+/** Byte offsets in a socket record. `TALLY` and what follows is what the core counts, in its own form: see `socket_totals`. */
 export const SOCKET = {
   BYTES: 192,
   GENERATION: 0,
@@ -133,8 +140,12 @@ export const SOCKET = {
   LAST_OP: 40,
   ERROR: 44,
   ERROR_SEND: 48,
+  SENDS: 52,
   SUBMITTED: 56,
   TALLY: 64,
+  IDS_COPIED: 112,
+  IDS_NOT_COPIED: 120,
+  FD: 160,
 } as const satisfies Record<string, number>;
 
 /** Kinds of sockets. */

@@ -90,4 +90,6 @@ export interface Regions {
   RINGS: number;
   /** Ring: submission entries. */
   ENTRIES: number;
+  /** One word: sends that were queued and are not over. */
+  SENDS_OUT: number;
 }

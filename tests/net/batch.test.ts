@@ -200,3 +200,29 @@ eachEngine("a record that a refused send leaves goes to the send that waits for 
   await refused;
   await (await waiting).released;
 }, { maxSends: 1 });
+
+eachEngine("a handler that throws or reaps again gets every event once", async (io) => {
+  const [from, to] = [await io.bindUdp({ hostname }), await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 })];
+  const waiting = new Set<number>();
+  for (let i = 0; i < 20; i++) waiting.add(from.trySend(io.tryLease(1000)!, { to: to.localAddr }));
+  assertEquals(waiting.size, 20);
+  const events: Events = new Map();
+  const note = (id: number, event: SendEvent, value: number) =>
+    events.set(id, [...events.get(id) ?? [], [event, value]]);
+  while (ended(events) < 20) {
+    io.flush();
+    const inner = (id: number, event: SendEvent, value: number) => {
+      note(id, event, value);
+      assertEquals(io.reap(() => assert(false, "the call outside tells")), 0);
+      if (events.size % 3 === 0) throw new Error("on purpose");
+    };
+    try {
+      io.reap(inner);
+    } catch (error) {
+      assertEquals((error as Error).message, "on purpose");
+    }
+    await turns(1);
+  }
+  assertEquals(new Set(events.keys()), waiting);
+  for (const list of events.values()) assertEquals(list.map(([event]) => event), ["accepted", "released"]);
+});

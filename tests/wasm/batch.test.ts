@@ -136,10 +136,10 @@ test("a failed head leaves the queue, and its lease is the program's again", () 
   const { raw, u32, out, socket, generation, send } = machine(SOCKET_KIND.DATAGRAM);
   const failed = send(10);
   const next = send(20);
-  assertEquals(raw.batch_fail(socket, generation), failed.slot);
+  assertEquals(raw.batch_fail(socket, generation, 0), failed.slot);
   assertEquals([...u32.subarray(out, out + 3)], [failed.generation, 0, 1]);
-  assertEquals(raw.batch_fail(socket, generation), next.slot);
-  assertEquals(raw.batch_fail(socket, generation), FAULT.BUSY);
+  assertEquals(raw.batch_fail(socket, generation, 0), next.slot);
+  assertEquals(raw.batch_fail(socket, generation, 0), FAULT.BUSY);
   assertEquals(raw.in_flight(), 0);
 });
 

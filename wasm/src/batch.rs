@@ -126,11 +126,11 @@ impl<C: Counting> Ledger<'_, C> {
         Ok(())
     }
 
-    /// The send at the head of the queue failed: it leaves the queue. Returns its slot.
-    pub fn batch_fail(&mut self, slot: u32, generation: u32) -> Result<(u32, u32, Withdrawn), Fault> {
+    /// The send at the head of the queue failed with `errno`: it leaves the queue. Returns its slot.
+    pub fn batch_fail(&mut self, slot: u32, generation: u32, errno: u32) -> Result<(u32, u32, Withdrawn), Fault> {
         let head = self.head(slot, generation)?;
         let send_generation = self.sends[head].generation;
-        Ok((head, send_generation, self.withdraw(head)))
+        Ok((head, send_generation, self.withdraw(head, errno)))
     }
 
     /// Message `i`, for whoever plays the kernel.

@@ -15,6 +15,10 @@ pub const READY: u32 = 4;
 pub const CALLED: u32 = 5;
 /// The same, and more will come of the operation.
 pub const CALLED_MORE: u32 = 6;
+/// A reaped send left its queue with nothing accepted, and its leases are as before; `value` is the errno.
+pub const REFUSED: u32 = 7;
+/// A reaped send left its queue with a part accepted, and its release follows; `value` is the errno.
+pub const CUT: u32 = 8;
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

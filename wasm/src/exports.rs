@@ -30,6 +30,7 @@ static mut SIZES: Sizes = Sizes { arena: 0, leases: 0, sends: 0, sockets: 0, win
 static mut LAYOUT: Layout = Layout {
     counters: 0,
     events: 0,
+    reaped: 0,
     leases: 0,
     sends: 0,
     sockets: 0,
@@ -137,6 +138,7 @@ extern "C" fn core_init(arena: u32, piece: u32, leases: u32, sends: u32, sockets
             sockets: from_raw_parts_mut(found.sockets as *mut _, sockets as usize),
             sends: from_raw_parts_mut(found.sends as *mut _, sends as usize),
             events: from_raw_parts_mut(found.events as *mut _, sizes.events() as usize),
+            reaped: from_raw_parts_mut(found.reaped as *mut _, sizes.reaped() as usize),
             windows: from_raw_parts_mut(found.windows as *mut _, (sockets * window) as usize),
             batch: from_raw_parts_mut(found.batch as *mut _, crate::batch::MESSAGES as usize),
             operations: from_raw_parts_mut(found.operations as *mut _, sizes.operations() as usize),
@@ -171,6 +173,7 @@ extern "C" fn region(i: u32) -> u32 {
         8 => layout.end as u32,
         9 => layout.rings,
         10 => layout.entries,
+        11 => addr_of!(core().sends_out) as u32,
         _ => 0,
     }
 }
@@ -357,8 +360,8 @@ extern "C" fn send_drop(send: u32, generation: u32) -> i32 {
 }
 
 #[no_mangle]
-extern "C" fn send_cancel(send: u32, generation: u32) -> i32 {
-    done(core().send_cancel(send, generation).map(out_withdrawn))
+extern "C" fn send_cancel(send: u32, generation: u32, errno: u32) -> i32 {
+    done(core().send_cancel(send, generation, errno).map(out_withdrawn))
 }
 
 // The kernel's answers. An id may have any 32 bits, -1 to -6 included, so ids are returned in OUT only.
@@ -383,14 +386,29 @@ extern "C" fn complete(socket: u32, generation: u32, lo: u32, hi: u32, copied: u
 
 #[no_mangle]
 extern "C" fn events_ready() -> i32 {
-    let (count, first) = core().events.ready();
-    out([layout().events + first * size_of::<crate::events::Event>() as u32]);
-    count as i32
+    out_events(&core().events, layout().events)
 }
 
 #[no_mangle]
 extern "C" fn events_take(n: u32) -> i32 {
     done(core().events_take(n))
+}
+
+/// Shows events of a ring that starts at `at`.
+fn out_events(events: &crate::events::Events, at: u32) -> i32 {
+    let (count, first) = events.ready();
+    out([at + first * size_of::<crate::events::Event>() as u32]);
+    count as i32
+}
+
+#[no_mangle]
+extern "C" fn reaped_ready() -> i32 {
+    out_events(&core().reaped, layout().reaped)
+}
+
+#[no_mangle]
+extern "C" fn reaped_take(n: u32) -> i32 {
+    done(core().reaped.skip(n))
 }
 
 // Batches
@@ -417,8 +435,8 @@ extern "C" fn batch_copy(socket: u32, generation: u32) -> i32 {
 }
 
 #[no_mangle]
-extern "C" fn batch_fail(socket: u32, generation: u32) -> i32 {
-    code(core().batch_fail(socket, generation).map(|(send, send_generation, withdrawn)| {
+extern "C" fn batch_fail(socket: u32, generation: u32, errno: u32) -> i32 {
+    code(core().batch_fail(socket, generation, errno).map(|(send, send_generation, withdrawn)| {
         out([send_generation, withdrawn.accepted, withdrawn.whole as u32]);
         send as i32
     }))
@@ -459,8 +477,13 @@ extern "C" fn ring_registered(bytes: u32, piece: u32, gathers: u32) {
 }
 
 #[no_mangle]
-extern "C" fn ring_fill(socket: u32, generation: u32, fd: i32) -> i32 {
-    code(core().ring_fill(socket, generation, fd).map(|(count, reason)| {
+extern "C" fn ring_attach(socket: u32, generation: u32, fd: i32) -> i32 {
+    done(core().ring_attach(socket, generation, fd))
+}
+
+#[no_mangle]
+extern "C" fn ring_fill(socket: u32, generation: u32) -> i32 {
+    code(core().ring_fill(socket, generation).map(|(count, reason)| {
         out([reason as u32]);
         count as i32
     }))

@@ -82,9 +82,9 @@ impl<C: Counting> Ledger<'_, C> {
         self.sockets[socket_slot].tally.left += 1;
         let record = &mut self.sends[slot];
         record.state = send::ACCEPTED;
-        let event = Event { kind: events::ACCEPTED, send: slot, generation: record.generation, value: record.bytes };
-        let refs = record.refs;
-        self.events.push(event);
+        let &mut Send { generation, bytes, flags, refs, .. } = record;
+        let told = if flags & send::REAPED != 0 { &mut self.reaped } else { &mut self.events };
+        told.push(Event { kind: events::ACCEPTED, send: slot, generation, value: bytes });
         if refs == 0 {
             self.release(slot);
         }

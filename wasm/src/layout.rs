@@ -42,6 +42,8 @@ pub struct Layout {
     pub counters: u32,
     /// The event ring.
     pub events: u32,
+    /// That of reaped sends.
+    pub reaped: u32,
     /// Lease records.
     pub leases: u32,
     /// Send records.
@@ -119,6 +121,11 @@ impl Sizes {
         3 * sends + 2 * sockets + 2 * self.operations() as u64
     }
 
+    /// Events of reaped sends: none is taken while there are as many events as records, and each brings two at most.
+    pub fn reaped(&self) -> u64 {
+        3 * self.sends as u64 + 1
+    }
+
     /// Iovecs to stage.
     pub fn staging(&self) -> u32 {
         if self.ring == 0 {
@@ -143,6 +150,7 @@ impl Sizes {
         let layout = Layout {
             counters: region(size_of::<Counters>() as u64),
             events: region(self.events() * size_of::<Event>() as u64),
+            reaped: region(self.reaped() * size_of::<Event>() as u64),
             leases: region(self.leases as u64 * size_of::<Lease>() as u64),
             sends: region(sends * size_of::<Send>() as u64),
             sockets: region(sockets * size_of::<Socket>() as u64),

@@ -28,6 +28,8 @@ pub struct Parts<'a> {
     pub sends: &'a mut [Send],
     /// Three per send, two per socket and two per operation; without a ring two per send.
     pub events: &'a mut [Event],
+    /// Three per send and one more: those of reaped sends.
+    pub reaped: &'a mut [Event],
     /// `window` entries per socket.
     pub windows: &'a mut [u32],
     /// Messages of one batch.
@@ -53,6 +55,10 @@ pub struct Ledger<'a, C = Kernel> {
     pub leases: Leases<'a>,
     /// Events not taken yet.
     pub events: Events<'a>,
+    /// Those of reaped sends.
+    pub reaped: Events<'a>,
+    /// Sends that were queued and are not over.
+    pub sends_out: u32,
     pub(crate) sockets: Table<'a, Socket>,
     pub(crate) sends: Table<'a, Send>,
     pub(crate) windows: Table<'a, u32>,
@@ -90,6 +96,8 @@ impl<'a, C: Counting> Ledger<'a, C> {
         Ledger {
             leases: parts.leases,
             events: Events::new(parts.events),
+            reaped: Events::new(parts.reaped),
+            sends_out: 0,
             sockets: Table(parts.sockets),
             sends: Table(parts.sends),
             windows: Table(parts.windows),
@@ -228,7 +236,7 @@ impl<'a, C: Counting> Ledger<'a, C> {
         for i in 0..n {
             let event = self.events.peek(i);
             match event.kind {
-                events::RELEASED => self.free_send(event.send),
+                events::RELEASED => self.over(event.send),
                 events::CALLED => self.operation_free(event.send),
                 _ => {}
             }

@@ -51,7 +51,7 @@ impl<C: Counting> Ledger<'_, C> {
     pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
         self.socket(socket, generation)?;
         check_flags(flags, name_bytes)?;
-        let slot = self.take_send()?;
+        let slot = self.take_send(flags)?;
         self.open(slot, socket, generation, flags, name_bytes);
         Ok(slot)
     }
@@ -110,13 +110,18 @@ impl<C: Counting> Ledger<'_, C> {
         self.socket(socket, socket_generation)?;
         check_flags(flags, name_bytes)?;
         let offset = self.check_part(lease, lease_generation, at, bytes)?;
-        let slot = self.take_send()?;
+        let slot = self.take_send(flags)?;
         let consumed = self.leases.claim(lease);
         let base = self.arena_base + offset as u64;
         let record = self.open(slot, socket, socket_generation, flags, name_bytes);
         record.push(lease, consumed, base, bytes);
         record.state = send::QUEUED;
-        self.enqueue(slot, socket);
+        if flags & send::AT_ONCE != 0 && self.can_go(slot, socket) {
+            self.begin(socket);
+            self.submit_datagram(slot, socket);
+        } else {
+            self.enqueue(slot, socket);
+        }
         Ok(slot)
     }
 
@@ -139,29 +144,37 @@ impl<C: Counting> Ledger<'_, C> {
         Ok(())
     }
 
-    /// Takes a send out of its queue.
-    pub fn send_cancel(&mut self, slot: u32, generation: u32) -> Result<Withdrawn, Fault> {
+    /// Takes a send out of its queue. `errno` says why, to whom it may concern.
+    pub fn send_cancel(&mut self, slot: u32, generation: u32, errno: u32) -> Result<Withdrawn, Fault> {
         if self.send(slot, generation)?.state != send::QUEUED {
             return Err(Fault::Busy);
         }
-        Ok(self.withdraw(slot))
+        Ok(self.withdraw(slot, errno))
     }
 
-    pub(crate) fn withdraw(&mut self, slot: u32) -> Withdrawn {
+    pub(crate) fn withdraw(&mut self, slot: u32, errno: u32) -> Withdrawn {
         self.dequeue(slot);
         let record = &mut self.sends[slot];
         self.sockets[record.socket].tally.failed += 1;
+        let &mut Send { generation, flags, refs, .. } = record;
         let accepted = record.accepted();
-        if accepted == 0 && record.refs == 0 {
-            self.undo(slot);
-            return Withdrawn { accepted, whole: true };
+        let whole = accepted == 0 && refs == 0;
+        if flags & send::REAPED != 0 {
+            let kind = if whole { events::REFUSED } else { events::CUT };
+            self.reaped.push(Event { kind, send: slot, generation, value: errno });
         }
+        if whole {
+            self.count_over(slot);
+            self.undo(slot);
+            return Withdrawn { accepted, whole };
+        }
+        let record = &mut self.sends[slot];
         record.flags |= send::FAILED;
         record.state = send::ACCEPTED;
-        if record.refs == 0 {
+        if refs == 0 {
             self.release(slot);
         }
-        Withdrawn { accepted, whole: false }
+        Withdrawn { accepted, whole }
     }
 
     /// Checks a part of a lease for a send, and returns where it starts in the arena.
@@ -174,8 +187,12 @@ impl<C: Counting> Ledger<'_, C> {
         Ok(record.offset + at)
     }
 
+    /// A free record. A reaped send gets none while too many events wait: each of those in flight may bring two more.
     #[inline]
-    fn take_send(&mut self) -> Result<u32, Fault> {
+    fn take_send(&mut self, flags: u32) -> Result<u32, Fault> {
+        if flags & send::REAPED != 0 && self.reaped.count() >= self.sends.len() {
+            return Err(Fault::NoSlot);
+        }
         self.send_pool.take(&mut self.sends).ok_or(Fault::NoSlot)
     }
 
@@ -210,10 +227,10 @@ impl<C: Counting> Ledger<'_, C> {
     /// Appends a send whose state says so already to its socket's queue.
     #[inline]
     fn enqueue(&mut self, slot: u32, socket_slot: u32) {
+        self.begin(socket_slot);
         let socket = &mut self.sockets[socket_slot];
         let tail = socket.tail;
         socket.tail = slot + 1;
-        socket.tally.queued += 1;
         if tail == 0 {
             socket.head = slot + 1;
         } else {
@@ -222,6 +239,15 @@ impl<C: Counting> Ledger<'_, C> {
         let record = &mut self.sends[slot];
         record.back = tail;
         record.link = 0;
+    }
+
+    /// Counts a send that is the kernel's turn from now on.
+    #[inline]
+    fn begin(&mut self, socket: u32) {
+        self.sends_out += 1;
+        let socket = &mut self.sockets[socket];
+        socket.sends += 1;
+        socket.tally.queued += 1;
     }
 
     /// Unlinks a send from its queue. Batches filled before are void.
@@ -257,6 +283,7 @@ impl<C: Counting> Ledger<'_, C> {
     pub(crate) fn release(&mut self, slot: u32) {
         let record = &mut self.sends[slot];
         record.state = send::RELEASED;
+        let reaped = record.flags & send::REAPED != 0;
         let value = (record.flags & send::COPIED != 0) as u32;
         let event = Event { kind: events::RELEASED, send: slot, generation: record.generation, value };
         let count = record.lease_count;
@@ -265,11 +292,34 @@ impl<C: Counting> Ledger<'_, C> {
             let (lease, _) = self.sends[slot].lease(i);
             self.leases.end_loan(lease);
         }
-        self.events.push(event);
+        if reaped {
+            self.reaped.push(event);
+            self.over(slot);
+        } else {
+            self.events.push(event);
+        }
+    }
+
+    /// Whoever owns a released send knows it: the record is free.
+    #[inline]
+    pub(crate) fn over(&mut self, slot: u32) {
+        self.count_over(slot);
+        self.free_send(slot);
     }
 
     #[inline]
-    pub(crate) fn free_send(&mut self, slot: u32) {
+    fn count_over(&mut self, slot: u32) {
+        self.sends_out -= 1;
+        let Send { socket, socket_generation, .. } = self.sends[slot];
+        let socket = &mut self.sockets[socket];
+        // The socket may have been freed before its last events were taken.
+        if socket.generation == socket_generation {
+            socket.sends -= 1;
+        }
+    }
+
+    #[inline]
+    fn free_send(&mut self, slot: u32) {
         let record = &mut self.sends[slot];
         record.state = send::FREE;
         record.generation = next_generation(record.generation);
@@ -279,7 +329,7 @@ impl<C: Counting> Ledger<'_, C> {
 
 #[inline]
 fn check_flags(flags: u32, name_bytes: u32) -> Result<(), Fault> {
-    if flags & !send::ZERO_COPY != 0 || name_bytes as usize > send::NAME_BYTES {
+    if flags & !send::ASKED != 0 || name_bytes as usize > send::NAME_BYTES {
         return Err(Fault::Range);
     }
     Ok(())

@@ -20,15 +20,19 @@ impl<C: Counting> Ledger<'_, C> {
         // One can end every send, each with two events, and make its socket ready twice.
         let most = 2 * self.sends.len() + 2;
         let mut count = 0;
+        let mut ready = 0;
         loop {
             let Some(ring) = &mut self.ring else { return Err(Fault::Busy) };
-            let next = if self.events.has_room_beyond(most) { ring.peek() } else { None };
-            let Some(completion) = next else {
+            if ready == 0 {
+                ready = ring.ready();
+            }
+            if ready == 0 || !self.events.has_room_beyond(most) {
                 ring.release();
                 return Ok(count);
-            };
-            ring.skip();
+            }
+            let completion = ring.take();
             self.completed(completion);
+            ready -= 1;
             count += 1;
         }
     }

@@ -230,20 +230,20 @@ impl<'a> Ring<'a> {
         self.pending()
     }
 
-    /// The oldest completion that was not taken.
+    /// Completions that were not taken.
     #[inline]
-    pub fn peek(&self) -> Option<Completion> {
-        if self.taken == self.cq_tail.load(Ordering::Acquire) {
-            return None;
-        }
-        // SAFETY: inside the ring; the kernel has written it, and does not again until it is taken.
-        Some(unsafe { self.completions.add((self.taken & self.cq_mask) as usize).read_volatile() })
+    pub fn ready(&self) -> u32 {
+        self.cq_tail.load(Ordering::Acquire).wrapping_sub(self.taken)
     }
 
-    /// Takes it: the kernel may use its place once [`Ring::release`] was called.
+    /// Takes the oldest completion; [`Ring::ready`] has said that there is one. The kernel may use its place once
+    /// [`Ring::release`] was called.
     #[inline]
-    pub fn skip(&mut self) {
+    pub fn take(&mut self) -> Completion {
+        // SAFETY: inside the ring; the kernel has written it, and does not again until it is taken.
+        let completion = unsafe { self.completions.add((self.taken & self.cq_mask) as usize).read_volatile() };
         self.taken = self.taken.wrapping_add(1);
+        completion
     }
 
     /// Lets the kernel use the places of the completions that were taken.

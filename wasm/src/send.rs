@@ -27,10 +27,16 @@ pub const SUBMITTED: u32 = 5;
 pub const ZERO_COPY: u32 = 1;
 /// `flags`: some part was copied.
 pub const COPIED: u32 = 2;
+/// `flags`: nobody is told what becomes of it, whoever wants to know looks: its events wait apart from the others.
+pub const REAPED: u32 = 4;
 /// `flags`: failed or cancelled after a part was accepted.
 pub const FAILED: u32 = 8;
 /// `flags`: the program gave it up while the ring had it.
 pub const GIVEN_UP: u32 = 16;
+/// `flags`: need not wait in the queue, where the program could give it up, when it can be an entry of the ring now.
+pub const AT_ONCE: u32 = 32;
+/// `flags` that a program asks for.
+pub const ASKED: u32 = ZERO_COPY | REAPED | AT_ONCE;
 
 /// Linux `struct iovec`, LP64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +98,7 @@ pub struct Send {
     pub socket_generation: u32,
     /// Ids or notifications outstanding.
     pub refs: u32,
-    /// `ZERO_COPY`, `COPIED`, `FAILED`, `GIVEN_UP`.
+    /// `ZERO_COPY`, `COPIED`, `REAPED`, `FAILED`, `GIVEN_UP`, `AT_ONCE`.
     pub flags: u32,
     /// Bytes in all.
     pub bytes: u32,

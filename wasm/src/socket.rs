@@ -14,6 +14,8 @@ pub const SUSPECT: u32 = 4;
 pub const BLOCKED: u32 = 8;
 /// `flags`: a send in its chain was given up.
 pub const ABANDONED: u32 = 16;
+/// `flags`: `fd` is its descriptor, and the ring may be given its sends.
+pub const ATTACHED: u32 = 32;
 
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
@@ -24,7 +26,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,
@@ -49,10 +51,14 @@ pub struct Socket {
     /// Ring: the first send of the operation that failed it. One that the kernel refuses as it takes it cancels those
     /// before it in the chain, so that is not always the head.
     pub error_send: u32,
+    /// Sends that were queued and are not over.
+    pub sends: u32,
     /// Ring: bytes of zero-copy operations without a result.
     pub submitted: u64,
     /// What it counts.
     pub tally: Tally,
+    /// Ring: its descriptor.
+    pub fd: i32,
 }
 
 impl Socket {

@@ -73,9 +73,12 @@ struct Run {
 
 impl<C: Counting> Ledger<'_, C> {
     /// Prepares entries for the head of a socket's queue. Returns how many, and why not more.
-    pub fn ring_fill(&mut self, slot: u32, generation: u32, fd: i32) -> Result<(u32, Reason), Fault> {
-        let &mut socket::Socket { flags, chain, .. } = self.socket(slot, generation)?;
+    pub fn ring_fill(&mut self, slot: u32, generation: u32) -> Result<(u32, Reason), Fault> {
+        let &mut socket::Socket { flags, chain, fd, .. } = self.socket(slot, generation)?;
         let Some(ring) = &self.ring else { return Err(Fault::Busy) };
+        if flags & socket::ATTACHED == 0 {
+            return Err(Fault::Busy);
+        }
         if ring.pending() == 0 {
             // The kernel copies messages and iovecs as it takes the entries (IORING_FEAT_SUBMIT_STABLE).
             self.staged_iovecs = 0;
@@ -88,12 +91,43 @@ impl<C: Counting> Ledger<'_, C> {
         }
         self.sockets[slot].flags &= !socket::BLOCKED;
         if datagram {
-            return Ok(self.fill_datagrams(slot, fd));
+            return Ok(self.fill_datagrams(slot));
         }
         Ok(self.fill_chain(slot, fd))
     }
 
-    fn fill_datagrams(&mut self, slot: u32, fd: i32) -> (u32, Reason) {
+    /// Tells the ring the descriptor of a socket.
+    pub fn ring_attach(&mut self, slot: u32, generation: u32, fd: i32) -> Result<(), Fault> {
+        let socket = self.socket(slot, generation)?;
+        socket.fd = fd;
+        socket.flags |= socket::ATTACHED;
+        Ok(())
+    }
+
+    /// Whether a send can be an entry now: it is a datagram, nobody waits before it, and there is room.
+    #[inline]
+    pub(crate) fn can_go(&self, send: u32, slot: u32) -> bool {
+        const NEEDED: u32 = socket::DATAGRAM | socket::ATTACHED;
+        let socket = &self.sockets[slot];
+        let &send::Send { flags, left, .. } = self.send_record(send);
+        socket.flags & NEEDED == NEEDED
+            && socket.head == 0
+            && self.has_room()
+            && !(flags & send::ZERO_COPY != 0 && self.over_limit(slot, socket.submitted, left))
+    }
+
+    /// Prepares the entry of a datagram that is in no queue. There is room.
+    #[inline]
+    pub(crate) fn submit_datagram(&mut self, send: u32, slot: u32) {
+        let &send::Send { flags, left, .. } = self.send_record(send);
+        let entry = self.datagram_entry(send, self.sockets[slot].fd);
+        let op = self.start(entry, slot, send, left, flags & send::ZERO_COPY != 0);
+        let record = &mut self.sends[send];
+        record.state = send::SUBMITTED;
+        record.back = op;
+    }
+
+    fn fill_datagrams(&mut self, slot: u32) -> (u32, Reason) {
         let mut count = 0;
         loop {
             let head = self.sockets[slot].head;
@@ -110,11 +144,7 @@ impl<C: Counting> Ledger<'_, C> {
             if !self.has_room() {
                 return (count, Reason::Full);
             }
-            let entry = self.datagram_entry(send, fd);
-            let op = self.start(entry, slot, send, left, zero_copy);
-            let record = &mut self.sends[send];
-            record.state = send::SUBMITTED;
-            record.back = op;
+            self.submit_datagram(send, slot);
             let socket = &mut self.sockets[slot];
             socket.head = link;
             if link == 0 {

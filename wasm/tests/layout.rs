@@ -111,8 +111,13 @@ fn records() {
             ("FIRST_OP", offset_of!(Socket, first_op)),
             ("LAST_OP", offset_of!(Socket, last_op)),
             ("ERROR", offset_of!(Socket, error)),
+            ("ERROR_SEND", offset_of!(Socket, error_send)),
+            ("SENDS", offset_of!(Socket, sends)),
             ("SUBMITTED", offset_of!(Socket, submitted)),
             ("TALLY", offset_of!(Socket, tally)),
+            ("IDS_COPIED", offset_of!(Socket, tally.ids_copied)),
+            ("IDS_NOT_COPIED", offset_of!(Socket, tally.ids_not_copied)),
+            ("FD", offset_of!(Socket, fd)),
         ],
     );
     assert_table(
@@ -133,13 +138,15 @@ fn assert_numbers(table: &str, names: &[&str], values: impl IntoIterator<Item = 
 
 #[test]
 fn numbers() {
-    use events::{ACCEPTED, CALLED, CALLED_MORE, FAILED, READY, RELEASED};
-    let kinds = [ACCEPTED, RELEASED, FAILED, READY, CALLED, CALLED_MORE].map(i64::from);
-    assert_numbers("EVENT", &["ACCEPTED", "RELEASED", "FAILED", "READY", "CALLED", "CALLED_MORE"], kinds);
+    use events::{ACCEPTED, CALLED, CALLED_MORE, CUT, FAILED, READY, REFUSED, RELEASED};
+    let kinds = [ACCEPTED, RELEASED, FAILED, READY, CALLED, CALLED_MORE, REFUSED, CUT].map(i64::from);
+    let names = ["ACCEPTED", "RELEASED", "FAILED", "READY", "CALLED", "CALLED_MORE", "REFUSED", "CUT"];
+    assert_numbers("EVENT", &names, kinds);
     let states = [send::FREE, send::OPEN, send::QUEUED, send::SUBMITTED, send::ACCEPTED, send::RELEASED].map(i64::from);
     assert_numbers("SEND_STATE", &["FREE", "OPEN", "QUEUED", "SUBMITTED", "ACCEPTED", "RELEASED"], states);
-    let flags = [send::ZERO_COPY, send::COPIED, send::FAILED, send::GIVEN_UP].map(i64::from);
-    assert_numbers("SEND_FLAG", &["ZERO_COPY", "COPIED", "FAILED", "GIVEN_UP"], flags);
+    let flags = [send::ZERO_COPY, send::COPIED, send::REAPED, send::FAILED, send::GIVEN_UP, send::AT_ONCE];
+    let names = ["ZERO_COPY", "COPIED", "REAPED", "FAILED", "GIVEN_UP", "AT_ONCE"];
+    assert_numbers("SEND_FLAG", &names, flags.map(i64::from));
     let reasons =
         [Reason::Empty, Reason::Window, Reason::Limit, Reason::Chain, Reason::Full].map(|reason| reason as i64);
     assert_numbers("BATCH_REASON", &["EMPTY", "WINDOW", "LIMIT", "CHAIN", "FULL"], reasons);

@@ -216,7 +216,7 @@ impl World<'_> {
             let last = self.sends[head as usize].last;
             (head, last, self.withdraw(head))
         });
-        assert_eq!(self.real.batch_fail(slot, generation), expected, "fail");
+        assert_eq!(self.real.batch_fail(slot, generation, 0), expected, "fail");
     }
 
     pub(super) fn take_id(&mut self, a: u32, b: u32) {

@@ -262,7 +262,7 @@ impl World<'_> {
             Ok(_) => Err(Fault::Busy),
         };
         let expected = expected.map(|()| self.withdraw(slot));
-        assert_eq!(self.real.send_cancel(slot, generation), expected, "cancel");
+        assert_eq!(self.real.send_cancel(slot, generation, 0), expected, "cancel");
     }
 
     pub(super) fn withdraw(&mut self, slot: u32) -> Withdrawn {

@@ -21,9 +21,9 @@ impl World {
 
     /// Offers one queue. Returns how many entries were prepared, and why not more.
     pub fn fill(&mut self, slot: u32) -> (u32, Reason) {
-        let &mut Socket { generation, fd, datagram, chain, .. } = self.model.socket(slot);
+        let &mut Socket { generation, datagram, chain, .. } = self.model.socket(slot);
         let busy = self.busy(slot);
-        let (count, reason) = self.core.ring_fill(slot, generation, fd).expect("a socket");
+        let (count, reason) = self.core.ring_fill(slot, generation).expect("a socket");
         if chain == 0 && !datagram {
             self.model.accept_empty(slot);
         }

@@ -70,6 +70,7 @@ impl Memory {
                 sockets: self.table(regions.sockets, sizes.sockets as u64),
                 sends: self.table(regions.sends, sizes.sends as u64),
                 events: self.table(regions.events, sizes.events()),
+                reaped: self.table(regions.reaped, sizes.reaped()),
                 windows: self.table(regions.windows, sizes.sockets as u64 * sizes.window as u64),
                 batch: self.table(regions.batch, ringlet_core::batch::MESSAGES as u64),
                 operations: self.table(regions.operations, sizes.operations() as u64),

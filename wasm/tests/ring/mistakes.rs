@@ -76,7 +76,7 @@ fn gives_back_early(mistake: Mistake) -> bool {
     go(&mut world);
     world.kernel.answer(fd, -ENOMEM, true);
     world.core.ring_reap().expect("a ring");
-    let back = world.core.send_cancel(send, 1);
+    let back = world.core.send_cancel(send, 1, 0);
     assert!(world.kernel.holds(ARENA_BASE, ARENA_BASE + 1000));
     match back {
         Ok(withdrawn) => withdrawn.whole,

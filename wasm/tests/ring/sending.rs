@@ -171,7 +171,7 @@ impl World {
             self.clear_control(slot, generation);
         }
         let (accepted, whole) = self.model.withdraw(slot);
-        let got = self.core.send_cancel(slot, generation);
+        let got = self.core.send_cancel(slot, generation, 0);
         assert_eq!(got, Ok(Withdrawn { accepted, whole }), "cancel");
         // What was behind it may go now.
         self.wants.insert(socket);
