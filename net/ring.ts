@@ -206,8 +206,9 @@ export class Ring {
   enter(): number {
     const count = this.#core.raw.ring_publish();
     if (count === 0) return 0;
-    const taken = this.#uring.enter(this.fd, count, 0, 0);
-    return taken < 0 ? count : count - taken;
+    const taken = Math.max(0, this.#uring.enter(this.fd, count, 0, 0));
+    if (taken < count) this.#core.raw.ring_cut();
+    return count - taken;
   }
 
   /**

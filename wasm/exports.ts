@@ -140,6 +140,8 @@ export interface CoreExports {
   ring_fill(socket: number, generation: number): number;
   /** Lets the kernel see what was prepared: entries that it has to take. */
   ring_publish(): number;
+  /** The kernel did not take all that was published: the rest of a chain that it took in part is cancelled. */
+  ring_cut(): void;
   /** Takes completions: how many. OUT: flags of the submission ring, events, operations that are not over, completions lost. */
   ring_reap(): number;
   /** Lets a socket wait until less is in flight; 0 when nothing is. */

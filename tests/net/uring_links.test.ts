@@ -3,6 +3,8 @@
  * receiver gets, and what the kernel says too late changes nothing but a counter.
  */
 import { assert, assertEquals } from "@std/assert";
+import type { Uring } from "../../ffi/liburing.ts";
+import { openSystem } from "../../ffi/system.ts";
 import { type Io, type Receipt, type Release, RingletError, type TcpConn } from "../../mod.ts";
 import { fillPattern, receive } from "../support/bytes.ts";
 import { assertLedger } from "../support/ledger.ts";
@@ -211,3 +213,31 @@ testIf(
     });
   },
 );
+
+testIf(NO_RING, "a chain that the kernel takes only in part does not go on beside itself", async () => {
+  await withStalled("a linked entry for each lease, as before Linux 6.15", async (io, { conn, peer }) => {
+    const uring = openSystem().uring() as { enter: Uring["enter"] };
+    const { enter } = uring;
+    let cut = 0;
+    // As a kernel does that has no memory for more requests.
+    uring.enter = (fd, count, ...rest) => {
+      const most = 1 + cut % 7;
+      if (count > most) cut += 1;
+      return enter(fd, Math.min(count, most), ...rest);
+    };
+    try {
+      const receiving = receive(io, peer);
+      const sends = new Sends(io, conn);
+      for (let i = 0; i < 20; i++) {
+        sends.add(5);
+        await turns(1);
+      }
+      await Promise.all(sends.fates);
+      await conn.closeWrite();
+      assertSame(await receiving, await sends.expected());
+    } finally {
+      uring.enter = enter;
+    }
+    assert(cut > 1, `only ${cut} submissions were cut`);
+  });
+});

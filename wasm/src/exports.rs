@@ -498,6 +498,11 @@ extern "C" fn ring_publish() -> i32 {
 }
 
 #[no_mangle]
+extern "C" fn ring_cut() {
+    core().ring_cut();
+}
+
+#[no_mangle]
 extern "C" fn ring_reap() -> i32 {
     let core = core();
     let result = core.ring_reap();

@@ -40,7 +40,7 @@ pub struct Operation {
     pub count: u32,
     /// Bytes that it was to send.
     pub bytes: u32,
-    /// The result of one that failed.
+    /// The result of one that failed, whatever the kernel says.
     pub result: i32,
     /// In a chain: the next operation, plus one. Free: the free list.
     pub link: u32,

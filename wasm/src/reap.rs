@@ -12,7 +12,7 @@ use crate::socket;
 use crate::Fault;
 
 const EIO: i32 = 5;
-const ECANCELED: i32 = 125;
+pub(crate) const ECANCELED: i32 = 125;
 
 impl<C: Counting> Ledger<'_, C> {
     /// Takes the completions there are, as long as there is room to tell what they bring. Returns how many.
@@ -56,10 +56,7 @@ impl<C: Counting> Ledger<'_, C> {
             operation::SEND => self.settle(op, result, false),
             operation::SEND_ZC if !notification => self.settle(op, result, more),
             operation::NOTIFYING if notification => self.notified(op, result as u32 & ring::COPIED != 0),
-            operation::FAILING if notification => {
-                let result = self.operations[op].result;
-                self.settle(op, result, false);
-            }
+            operation::FAILING if notification => self.settle(op, 0, false),
             // Late, after a cancelled link, or repeated.
             _ => self.late += 1,
         }
@@ -77,7 +74,8 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// The result of a send; `more` when its notification follows.
     fn settle(&mut self, op: u32, result: i32, more: bool) {
-        let Operation { kind, socket, send, bytes, link, .. } = self.operations[op];
+        let Operation { kind, socket, send, bytes, link, result: failed, .. } = self.operations[op];
+        let result = if failed != 0 { failed } else { result };
         let refused = result < 0 || (result == 0 && bytes != 0);
         if refused && more {
             // The kernel may still hold what it did not send: the leases wait, and what to make of it too.

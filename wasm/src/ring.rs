@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Operations that the core prepares by itself; the numbers are the kernel's.
 pub mod opcode {
+    /// Does nothing.
+    pub const NOP: u8 = 0;
     /// Waits for a descriptor to have news.
     pub const POLL_ADD: u8 = 6;
     /// Sends a message.
@@ -221,6 +223,30 @@ impl<'a> Ring<'a> {
     #[inline]
     pub fn last(&mut self) -> Option<&mut Entry> {
         self.entries.get_mut((self.prepared.wrapping_sub(1) & self.sq_mask) as usize)
+    }
+
+    /// Entry `i` of those that the kernel has not taken; counted from below 0, of those that it took last.
+    #[inline]
+    fn waiting(&mut self, i: u32) -> &mut Entry {
+        let place = self.sq_head.load(Ordering::Acquire).wrapping_add(i) & self.sq_mask;
+        match self.entries.get_mut(place as usize) {
+            Some(entry) => entry,
+            None => crate::table::trap(),
+        }
+    }
+
+    /// The entries of a chain whose beginning alone the kernel took: it would run the rest beside it. They do nothing now.
+    /// Calls `cut` with the `user_data` of each.
+    pub fn cut_chain(&mut self, mut cut: impl FnMut(u64)) {
+        let mut linked = self.waiting(u32::MAX).flags & IO_LINK != 0;
+        let mut i = 0;
+        while linked && i < self.pending() {
+            let entry = self.waiting(i);
+            linked = entry.flags & IO_LINK != 0;
+            *entry = Entry { opcode: opcode::NOP, fd: -1, user_data: entry.user_data, ..Entry::default() };
+            cut(entry.user_data);
+            i += 1;
+        }
     }
 
     /// Lets the kernel see what was prepared. Returns how many entries it has to take.

@@ -8,6 +8,7 @@
 use crate::batch::Reason;
 use crate::ledger::Ledger;
 use crate::operation::{self, Operation};
+use crate::reap::ECANCELED;
 use crate::ring::{self, opcode, Entry};
 use crate::send::{self, Iovec, Mmsghdr, Msghdr};
 use crate::seq::Counting;
@@ -380,6 +381,14 @@ impl<C: Counting> Ledger<'_, C> {
         }
         let op = self.operation(Operation { kind: operation::CALL, ..Operation::default() }, &mut entry);
         Ok((op, self.operations[op].generation))
+    }
+
+    /// The kernel had no memory for all that was published. Of a chain that it took only in part the rest is as good as
+    /// cancelled, as it is when a link fails.
+    pub fn ring_cut(&mut self) {
+        let Some(ring) = &mut self.ring else { return };
+        let operations = &mut self.operations;
+        ring.cut_chain(|user_data| operations[user_data as u32].result = -ECANCELED);
     }
 
     /// Prepares the doorbell: when the ring `ring_fd` has a completion, a byte is written to `pipe_fd`. Neither step
