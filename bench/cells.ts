@@ -5,7 +5,7 @@
  */
 import { lastLevelCacheBytes } from "./cache.ts";
 import type { Contest, Entrant, Pair } from "./contest.ts";
-import { awaited, COPY_ENGINE, ERRQUEUE, promised, RUNTIMES, type Transport, WAYS } from "./contenders.ts";
+import { awaited, COPY_ENGINE, ERRQUEUE, promised, RUNTIMES, type Transport, WAYS, woken } from "./contenders.ts";
 import { CPU, SPEED, type Target, TRIP } from "./measure.ts";
 
 const ROTATION_BYTES = 2 * lastLevelCacheBytes();
@@ -186,6 +186,21 @@ function trips(): Contest {
   };
 }
 
+/** How long a process that sleeps takes to have a datagram that arrives. */
+function wakeUps(): Contest {
+  const [own] = RUNTIMES.udp;
+  const pairs = ["auto", ERRQUEUE].map((name): Pair => [woken(name), woken(own), TRIP]);
+  return {
+    label: `UDP wake-up, ${MESSAGE_BYTES} B`,
+    transport: "tcp",
+    payloadBytes: MESSAGE_BYTES,
+    payloads: 1,
+    trips: true,
+    entrants: usual([woken("auto"), woken(ERRQUEUE), woken(own)]),
+    matches: [{ pairs }],
+  };
+}
+
 /** The contests, by the part of the benchmark they belong to. */
 export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
   udp: (quick) => [...throughput("udp", quick)],
@@ -194,5 +209,5 @@ export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
   streams: (quick) => [...streams(quick)],
   depth: (quick) => [...scaling("depth", quick)],
   sockets: (quick) => [...scaling("sockets", quick)],
-  trip: () => [trips()],
+  trip: () => [trips(), wakeUps()],
 };

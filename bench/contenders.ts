@@ -35,6 +35,11 @@ export function awaited(name: string): string {
   return `${name}, one at a time`;
 }
 
+/** The name of a contender that sleeps until a datagram comes. */
+export function woken(name: string): string {
+  return `${name}, asleep`;
+}
+
 const ringlet = (transport: Transport, path: string, way: string) =>
   deno("ringlet_senders.ts", [`${transport}-${path}-${way}`]);
 
@@ -59,13 +64,16 @@ export async function sendersOf(transport: Transport, ceiling: string | undefine
   return commands;
 }
 
-/** Everybody who can send a message over TCP and wait for its answer. */
+/** Everybody who can send a message over TCP and wait for its answer, or sleep until a datagram comes. */
 export async function travellers(): Promise<Map<string, Command>> {
   const [own, onDeno, onNode] = RUNTIMES.tcp;
   const commands = new Map<string, Command>([
     ["auto", deno("ringlet_senders.ts", ["trip"])],
     [own, deno("deno_senders.ts", ["connTrip"])],
     [onDeno, deno("node_senders.js", ["netTrip"])],
+    [woken("auto"), deno("ringlet_senders.ts", ["wake-auto"])],
+    [woken(ERRQUEUE), deno("ringlet_senders.ts", ["wake-errqueue"])],
+    [woken(RUNTIMES.udp[0]), deno("deno_senders.ts", ["wake"])],
   ]);
   if (await hasNode()) commands.set(onNode, node("node_senders.js", ["netTrip"]));
   return commands;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Alarm } from "./alarm.ts";
 import { buffers, type Job, type Sender, serve, type Traveller } from "./rounds.js";
 
 // deno-lint-ignore require-await -- like the others
@@ -54,4 +55,21 @@ async function connTrip(job: Job): Promise<Traveller> {
   };
 }
 
-await serve({ datagram, conn, connTrip });
+// deno-lint-ignore require-await -- like the others
+async function wake(): Promise<Traveller> {
+  const socket = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+  const alarm = new Alarm((socket.addr as Deno.NetAddr).port);
+  return {
+    async trip() {
+      alarm.set();
+      await socket.receive();
+      return alarm.elapsedMs();
+    },
+    async close() {
+      await alarm.close();
+      socket.close();
+    },
+  };
+}
+
+await serve({ datagram, conn, connTrip, wake });

@@ -8,6 +8,7 @@ import type { Lease } from "../net/lease.ts";
 import { open, type OpenOptions, openWithin } from "../net/open.ts";
 import type { TcpConn } from "../net/tcp.ts";
 import type { UdpSocket } from "../net/udp.ts";
+import { Alarm } from "./alarm.ts";
 import { type Job, type Sender, serve, type Traveller } from "./rounds.js";
 
 /** How a contender sends. */
@@ -181,7 +182,27 @@ async function trip(job: Job): Promise<Traveller> {
   };
 }
 
+/** From a datagram's arrival at a sleeping process to the end of its `recv`. */
+async function wake({ bytes }: Job, { options }: Way): Promise<Traveller> {
+  const io = await open(options);
+  const udp = await io.bindUdp({ hostname: "127.0.0.1" });
+  const lease = await io.lease(bytes);
+  const alarm = new Alarm(udp.localAddr.port);
+  return {
+    async trip() {
+      alarm.set();
+      await udp.recv(lease);
+      return alarm.elapsedMs();
+    },
+    async close() {
+      await alarm.close();
+      await io.close();
+    },
+  };
+}
+
 const contenders: Record<string, (job: Job) => Promise<Sender | Traveller>> = { trip };
+for (const name of ["auto", "errqueue"]) contenders[`wake-${name}`] = (job) => wake(job, WAYS[name]);
 for (const transport of ["udp", "tcp"]) {
   for (const path of Object.keys(PATHS) as (keyof typeof PATHS)[]) {
     for (const [name, way] of Object.entries(WAYS)) {

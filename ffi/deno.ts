@@ -36,6 +36,9 @@ const OWN = {
   ringletCopy: { name: "memcpy", parameters: ["buffer", "u64", "usize"], result: "u64" },
 } as const satisfies SymbolTable;
 
+/** Bytes taken from a pipe at a time: a bell rings with one, and seldom twice before it is heard. */
+const PIPE_BYTES = 64;
+
 /** `Deno.build.arch` in Node's words. */
 const ARCH: Record<string, string> = { x86_64: "x64", aarch64: "arm64" };
 
@@ -113,8 +116,14 @@ class DenoRuntime implements Runtime {
   }
 
   watchPipe(fd: number, onReadable: () => void): PipeWatch {
-    const socket = new Socket({ fd, readable: true, writable: false });
-    socket.on("data", onReadable);
+    // Past the stream, which would take a fifth of the time of a wake-up.
+    const callback = () => {
+      onReadable();
+      return true;
+    };
+    const onread = { buffer: new Uint8Array(PIPE_BYTES), callback };
+    const socket = new Socket({ fd, readable: true, writable: false, onread });
+    socket.resume();
     socket.on("error", () => socket.destroy());
     return {
       ref: () => void socket.ref(),

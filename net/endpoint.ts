@@ -282,7 +282,8 @@ export class Endpoint {
   /** Tells the policy what the kernel has answered since it was asked last. */
   #learn(): void {
     const { u32 } = this.hub.core;
-    const [copied, notCopied] = [u32[this.#record + WORD.idsCopied], u32[this.#record + WORD.idsNotCopied]];
+    const copied = u32[this.#record + WORD.idsCopied];
+    const notCopied = u32[this.#record + WORD.idsNotCopied];
     if (notCopied !== this.#idsNotCopied) this.#policy.learn(1, false);
     else if (copied !== this.#idsCopied) this.#policy.learn(copied - this.#idsCopied >>> 0, true);
     this.#idsCopied = copied;

@@ -58,7 +58,9 @@ export interface Engine {
   connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void>;
   /** Accepts a connection and answers its descriptor. */
   accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number>;
-  /** Receives once into `target`, in the order of the calls. The caller counts it as pending. */
+  /** Receives what there is into `target`; `undefined` when there is nothing, or others wait for it already. */
+  receiveNow(endpoint: Endpoint, target: Target): Received | undefined;
+  /** Receives once into `target`, in the order of the calls, when there was nothing before. The caller counts it as pending. */
   receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received>;
   /** Resolves when a receive would not have to wait. */
   readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void>;

@@ -225,10 +225,12 @@ export class ReadinessEngine implements Engine {
     }
   }
 
-  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
-    const received = endpoint.readers.size === 0 ? this.#inbox.tryReceive(endpoint, target) : undefined;
-    if (received !== undefined) return await this.#hub.inTurn(received);
-    return await endpoint.readers.wait(target, signal);
+  receiveNow(endpoint: Endpoint, target: Target): Received | undefined {
+    return endpoint.readers.size === 0 ? this.#inbox.tryReceive(endpoint, target) : undefined;
+  }
+
+  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
+    return endpoint.readers.wait(target, signal);
   }
 
   async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {

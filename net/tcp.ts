@@ -279,15 +279,16 @@ export async function receiveInto(endpoint: Endpoint, lease: Lease, options: Wai
       advice: "take one with io.lease()",
     });
   }
-  const { arena, engine } = endpoint.hub;
-  return await endpoint.pending(async () => {
-    arena.lend(lease);
-    try {
-      return await engine.receive(endpoint, lease, options.signal);
-    } finally {
-      arena.handBack(lease);
-    }
-  });
+  const { hub } = endpoint;
+  const { arena, engine } = hub;
+  arena.lend(lease);
+  try {
+    const received = engine.receiveNow(endpoint, lease);
+    if (received === undefined) return await endpoint.pending(() => engine.receive(endpoint, lease, options.signal));
+    return hub.turnIsDue() ? await hub.inTurn(received) : received;
+  } finally {
+    arena.handBack(lease);
+  }
 }
 
 /** A socket that accepts streams. */

@@ -30,6 +30,10 @@ const NO_MEMORY_RETRY_MS = 10;
 /** Connections that wait here for an `accept()`, at most; more wait in the kernel. */
 const MAX_ACCEPTED = 64;
 const NO_OFFSET = 0xffff_ffff;
+/** A completion that comes so soon after the bell was armed is worth waiting for awake. */
+const SOON_MS = 0.05;
+/** Turns of the event loop, of some microseconds each, that are waited so at most. */
+const MAX_PATIENCE_TURNS = 8;
 
 /** Engines that are closed, and whose memory the kernel still holds. */
 const lingering = new Set<UringEngine>();
@@ -74,6 +78,10 @@ export class UringEngine implements Engine {
   readonly #starved = new Set<Endpoint>();
   /** The next turn looks for completions. */
   #looking = false;
+  /** Turns to look for completions before the bell is armed: none, unless the last ones came soon. */
+  #patienceTurns = 0;
+  #turnsLeft = 0;
+  #armedAt = 0;
   #closing = false;
   #closed = false;
 
@@ -90,7 +98,7 @@ export class UringEngine implements Engine {
     hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_NOHUGEPAGE);
     this.ring.register(arena, hub.arena.bytes.length);
     try {
-      this.#bell = new Bell(hub.system, hub.core, this.ring.fd, () => this.#look());
+      this.#bell = new Bell(hub.system, hub.core, this.ring.fd, () => this.#onBell());
     } catch (error) {
       this.ring.close();
       throw error;
@@ -147,7 +155,7 @@ export class UringEngine implements Engine {
     const [events, operations] = [u32[out + 1], u32[out + 2]];
     // What is being sent is over soon, and what was told may make more work; for all else the peer decides.
     const onlyPeers = left === 0 && events === 0 && operations === this.#callCount;
-    if (onlyPeers && operations > 0) this.#arm();
+    if (onlyPeers && operations > 0) this.#sleep(this.#patienceTurns);
     else if (left + operations > 0) this.#lookSoon();
     return events > 0;
   }
@@ -348,13 +356,13 @@ export class UringEngine implements Engine {
     if (inflow.accepted.length >= MAX_ACCEPTED && inflow.accepting !== undefined) this.#cancel(inflow.accepting);
   }
 
+  receiveNow(endpoint: Endpoint, target: Target): Received | undefined {
+    return this.#inflows.get(endpoint)!.receiving.free ? this.#inbox.tryReceive(endpoint, target) : undefined;
+  }
+
   async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
     const inflow = this.#inflows.get(endpoint)!;
     const buffer = endpoint.stream ? this.ring.bufferOf(target.offset, target.byteLength) : -1;
-    if (buffer < 0 && inflow.receiving.free) {
-      const received = this.#inbox.tryReceive(endpoint, target);
-      if (received !== undefined) return await this.#hub.inTurn(received);
-    }
     await inflow.receiving.take(signal);
     try {
       for (;;) {
@@ -416,15 +424,28 @@ export class UringEngine implements Engine {
     this.#starved.clear();
     this.#hub.dispatch();
     // The bell rings for what the ring has from now on, so that nothing may be left that was taken from it before.
-    if (news || this.#news()) return this.#lookSoon();
+    if (news || this.#news()) {
+      this.#turnsLeft = this.#patienceTurns;
+      return this.#lookSoon();
+    }
     if (this.#hub.core.u32[this.#hub.core.out + 2] === 0) return this.#closing ? this.#finish() : undefined;
-    this.#arm();
+    this.#sleep(this.#turnsLeft);
   }
 
-  #arm(): void {
+  /** Looks for completions in the next `turns`, and then arms the bell. */
+  #sleep(turns: number): void {
+    this.#turnsLeft = turns - 1;
+    if (turns > 0) return this.#lookSoon();
     if (this.#bell.armed || this.#looking || this.#closed) return;
     this.#bell.arm();
     this.ring.enter();
+    this.#armedAt = performance.now();
+  }
+
+  #onBell(): void {
+    const soon = performance.now() - this.#armedAt < SOON_MS;
+    this.#patienceTurns = soon ? Math.min(2 * this.#patienceTurns + 1, MAX_PATIENCE_TURNS) : this.#patienceTurns >> 1;
+    this.#look();
   }
 
   /** Takes completions; whether there are events that nobody was told. */
