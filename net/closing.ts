@@ -106,7 +106,8 @@ export class Closing {
   }
 
   #allQueuedIsOut(): boolean {
-    return this.#endpoint.turns === 0 && this.#endpoint.queued() === 0;
+    const endpoint = this.#endpoint;
+    return endpoint.turns + endpoint.recordless === 0 && endpoint.queued() === 0;
   }
 
   #shutdown(): void {

@@ -71,6 +71,8 @@ export class Endpoint {
   zeroCopy = false;
   /** Sends that wait for their turn to join the queue. */
   turns = 0;
+  /** Sends that wait for a free record. */
+  recordless = 0;
   /** Set by the hub: waits for `submit`. */
   dirty = false;
   /** The errno that ended a stream. The kernel tells it once, to whoever asks first; the others would see an orderly end. */
@@ -211,7 +213,15 @@ export class Endpoint {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.hub.recordWaiters.wait(attempt, signal).then(() => owner.promise);
+    return this.#awaitRecord(attempt, signal).then(() => owner.promise);
+  }
+
+  /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
+  async #awaitRecord(attempt: () => true | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const { deadline } = this.closing;
+    const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    this.recordless += 1;
+    await this.pending(() => this.hub.recordWaiters.wait(attempt, patience).finally(() => this.recordless -= 1));
   }
 
   /**
