@@ -213,7 +213,8 @@ export class Endpoint {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#awaitRecord(attempt, signal).then(() => owner.promise);
+    const letGo = this.hub.arena.hold(parts.map(({ lease }) => lease));
+    return this.#awaitRecord(attempt, signal).finally(letGo).then(() => owner.promise);
   }
 
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
@@ -224,14 +225,11 @@ export class Endpoint {
     await this.pending(() => this.hub.recordWaiters.wait(attempt, patience).finally(() => this.recordless -= 1));
   }
 
-  /**
-   * A send that has to wait for its turn. Its leases are the kernel's from now on, if a record is free to note that; otherwise
-   * from its turn on.
-   */
+  /** A send that has to wait for its turn. Its leases are the kernel's from now on, if a record is free to note that. */
   sendLater(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
     const bytes = bytesOf(parts);
     const id = this.#claim(parts, name, this.asksZeroCopy(bytes));
-    if (id < 0) return { start: () => this.send(parts, name, signal), drop: () => {} };
+    if (id < 0) return this.#recordlessSend(parts, name, signal);
     const drop = () => void this.hub.core.raw.send_drop(handleSlot(id), handleGeneration(id));
     const start = () => {
       try {
@@ -247,6 +245,16 @@ export class Endpoint {
       return owner.promise;
     };
     return { start, drop };
+  }
+
+  #recordlessSend(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
+    const letGo = this.hub.arena.hold(parts.map(({ lease }) => lease));
+    const start = () => {
+      const sending = this.send(parts, name, signal);
+      letGo();
+      return sending;
+    };
+    return { start, drop: letGo };
   }
 
   /** Whether a send of so many bytes asks for zero-copy. */
