@@ -59,7 +59,18 @@ eachEngine("at the deadline nobody waits for a record that another socket has", 
   lease.release();
   await stalled.conn.abort();
   await stuck;
+  await fails("ECONNRESET", () => receive(io, other.peer));
 }, { maxSends: 1 });
+
+eachEngine("a peer that was not sent what waited for room never sees an orderly end", async (io) => {
+  const { conn, peer } = await connectedPair(io);
+  using into = await io.lease(1000);
+  using _rest = await io.lease(io.stats().arena.largestFreeBytes);
+  const failed = fails("ERR_CLOSED", () => conn.send(new Uint8Array(2000)));
+  await conn.close({ deadlineMs: 20 });
+  await failed;
+  await fails("ECONNRESET", () => peer.recv(into));
+});
 
 eachEngine("close with unread input still delivers", async (io) => {
   const { conn, peer } = await tightPair(io);
