@@ -436,8 +436,8 @@ class Run {
   async #drain(flow: Flow): Promise<void> {
     const datagrams = flow.transport === "udp";
     while (this.#failure === undefined && flow.end === undefined) {
-      if (datagrams && flow.unread === 0 && flow.sends.every(({ over }) => over)) return;
-      const receiving = this.#receiving.has(flow) || datagrams && flow.unread === 0;
+      if (datagrams && flow.unread <= 0 && flow.sends.every(({ over }) => over)) return;
+      const receiving = this.#receiving.has(flow) || datagrams && flow.unread <= 0;
       await (receiving ? turns(1) : this.#receiveOnce(flow));
     }
   }

@@ -4,8 +4,8 @@
  */
 import fc from "fast-check";
 import process from "node:process";
+import { test } from "node:test";
 import { ENGINES } from "../support/engines.ts";
-import { testIf } from "../support/skip.ts";
 import { operation, play, setting } from "./operations.ts";
 
 const SEED = Number(process.env.RINGLET_OPERATIONS_SEED ?? Date.now() % 2 ** 31);
@@ -15,7 +15,8 @@ const OPERATIONS = 60;
 const HANG_MS = 10_000;
 
 for (const engine of ENGINES) {
-  testIf(undefined, `random operations, RINGLET_OPERATIONS_SEED=${SEED} [${engine}]`, async () => {
+  const name = `random operations, RINGLET_OPERATIONS_SEED=${SEED} [${engine}]`;
+  test(name, { timeout: 1000 * SECONDS + 6 * HANG_MS }, async () => {
     let last: Promise<void> | undefined;
     const operations = fc.array(operation, { maxLength: OPERATIONS, size: "max" });
     const property = fc.asyncProperty(setting, operations, (setting, operations) => {
