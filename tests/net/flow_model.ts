@@ -45,7 +45,7 @@ export class Sent {
     } catch (error) {
       const reason = signal?.aborted ? signal.reason : undefined;
       if (error instanceof RingletError) {
-        this.#hasFailed(error.code, error.bytesAccepted ?? 0, error.cause !== undefined && error.cause === reason);
+        this.#hasFailed(error.code, error.bytesAccepted ?? 0, reason !== undefined && causes(error).includes(reason));
         released = error.released;
       } else {
         if (error !== reason) throw error;
@@ -91,6 +91,11 @@ export class Sent {
       if (refused) lease.release();
     }
   }
+}
+
+/** What an error came from, and what that came from. */
+function causes({ cause }: Error): unknown[] {
+  return cause instanceof Error ? [cause, ...causes(cause)] : [cause];
 }
 
 /** One direction of a pair of sockets. */
