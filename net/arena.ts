@@ -132,6 +132,17 @@ export class Arena {
     if (result === 1) this.serve();
   }
 
+  /**
+   * Keeps leases of a send that nothing notes yet: the program may end its own holds as if they were lent. Answers what ends that.
+   */
+  hold(leases: readonly Lease[]): () => void {
+    const held = leases.filter((lease) => this.claimed(lease));
+    for (const lease of held) this.retain(lease);
+    return () => {
+      for (const lease of held) lease[Symbol.dispose]();
+    };
+  }
+
   /** Refuses what needs `n` further leases, before half of it is done, if there cannot be so many. */
   requireSpare(n: number): void {
     if (n > this.#core.spareLeases) throw tableFull("maxLeases");

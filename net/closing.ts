@@ -26,6 +26,8 @@ export class Closing {
   #sealed = false;
   /** The program wants the connection gone, whatever is in flight. */
   #reset = false;
+  /** At the deadline, something waited to go out. */
+  #cut = false;
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
@@ -112,7 +114,10 @@ export class Closing {
     endpoint.hub.engine.stop(endpoint, closed);
     const { signal } = this.#deadline;
     if (deadlineMs === 0) this.#deadline.abort(closed);
-    const timer = setTimeout(() => this.#deadline.abort(closed), deadlineMs);
+    const timer = setTimeout(() => {
+      this.#cut = !this.#allQueuedIsOut(); // before those who wait are told
+      this.#deadline.abort(closed);
+    }, deadlineMs);
     await this.#until(() => this.#allQueuedIsOut(), signal);
     if (!signal.aborted) {
       this.#shutdown();
@@ -140,7 +145,8 @@ export class Closing {
   }
 
   #allQueuedIsOut(): boolean {
-    return this.#endpoint.turns === 0 && this.#endpoint.queued() === 0;
+    const endpoint = this.#endpoint;
+    return endpoint.turns + endpoint.recordless === 0 && endpoint.queued() === 0;
   }
 
   #shutdown(): void {
@@ -153,7 +159,7 @@ export class Closing {
   async #takeBack(): Promise<void> {
     const endpoint = this.#endpoint;
     // A peer that does not get everything must not take the end of the connection for the end of the stream.
-    const cut = !this.#allQueuedIsOut();
+    const cut = this.#cut || !this.#allQueuedIsOut();
     this.#sealed = true;
     if (this.#reset || cut || endpoint.inFlight > 0) endpoint.hub.engine.withdraw(endpoint);
     endpoint.hub.dispatch();

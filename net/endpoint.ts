@@ -79,6 +79,8 @@ export class Endpoint {
   zeroCopy = false;
   /** Sends that wait for their turn to join the queue. */
   turns = 0;
+  /** Sends that wait for a free record. */
+  recordless = 0;
   /** Set by the hub: waits for `submit`. */
   dirty = false;
   /** The errno that ended a stream. The kernel tells it once, to whoever asks first; the others would see an orderly end. */
@@ -214,7 +216,17 @@ export class Endpoint {
     } catch (error) {
       return Promise.reject(error);
     }
-    return recordWaiters.wait(() => this.#trySend(parts, name, signal, owner), signal).then(() => owner.promise);
+    const letGo = this.hub.arena.hold("lease" in parts ? [parts.lease] : parts.map(({ lease }) => lease));
+    const attempt = () => this.#trySend(parts, name, signal, owner);
+    return this.#awaitRecord(attempt, signal).finally(letGo).then(() => owner.promise);
+  }
+
+  /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
+  async #awaitRecord(attempt: () => true | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const { deadline } = this.closing;
+    const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    this.recordless += 1;
+    await this.pending(() => this.hub.recordWaiters.wait(attempt, patience).finally(() => this.recordless -= 1));
   }
 
   #trySend(
@@ -246,7 +258,7 @@ export class Endpoint {
    */
   sendLater(part: Part, name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
     const slot = this.#claim([part], name);
-    if (slot < 0) return { start: () => this.send(part, name, signal), drop: () => {} };
+    if (slot < 0) return this.#recordlessSend(part, name, signal);
     const id = this.#handle(slot);
     const drop = () => void this.hub.core.raw.send_drop(slot, handleGeneration(id));
     const start = () => {
@@ -264,6 +276,16 @@ export class Endpoint {
       return owner.promise;
     };
     return { start, drop };
+  }
+
+  #recordlessSend(part: Part, name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
+    const letGo = this.hub.arena.hold([part.lease]);
+    const start = () => {
+      const sending = this.send(part, name, signal);
+      letGo();
+      return sending;
+    };
+    return { start, drop: letGo };
   }
 
   /** Whether a send of so many bytes asks for zero-copy. */

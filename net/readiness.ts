@@ -135,6 +135,11 @@ export class ReadinessEngine implements Engine {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
+    if (zeroCopy && errno === ERRNO.EMSGSIZE) {
+      // A packet names 17 pages at most; a copy needs none of them.
+      this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
+      return true;
+    }
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
     // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
     if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;

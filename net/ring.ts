@@ -110,8 +110,8 @@ export class Ring {
       }
       if (core.raw.ring_start(view.byteOffset) < 0) throw new NoRing("the kernel's rings have an unknown layout");
       this.#requireOperations();
-      this.gathersRegistered = limits.gathersRegistered !== false &&
-        this.#probe(C.IORING_OP_SENDMSG_ZC, C.IORING_RECVSEND_FIXED_BUF) !== -ERRNO.EINVAL;
+      const gathers = this.#probe(C.IORING_OP_SENDMSG_ZC, C.IORING_RECVSEND_FIXED_BUF) !== -ERRNO.EINVAL;
+      this.gathersRegistered = gathers && limits.gathersRegistered !== false;
     } catch (error) {
       system.libc.call.close(this.fd);
       throw error;
@@ -136,9 +136,9 @@ export class Ring {
     const last = C.IORING_OP_SENDMSG_ZC;
     const size = io_uring_probe.size + (last + 1) * io_uring_probe_op.size;
     new Uint8Array(view.buffer, view.byteOffset, size).fill(0);
-    const result = this.#uring.register(this.fd, C.IORING_REGISTER_PROBE, address, last + 1);
+    this.#required("io_uring_register", this.#uring.register(this.fd, C.IORING_REGISTER_PROBE, address, last + 1));
     const supported = (op: number) => {
-      if (result < 0 || op > view.getUint8(io_uring_probe.last_op)) return false;
+      if (op > view.getUint8(io_uring_probe.last_op)) return false;
       const at = io_uring_probe.size + op * io_uring_probe_op.size;
       return (view.getUint16(at + io_uring_probe_op.flags, true) & C.IO_URING_OP_SUPPORTED) !== 0;
     };
@@ -153,7 +153,7 @@ export class Ring {
     new Uint8Array(view.buffer, view.byteOffset, layout.msghdr.size).fill(0);
     const low = Number(address & 0xffffffffn);
     raw.ring_call(opcode, ioprio, -1, low, Number(address >> 32n), 1, 0, 0, 0, 0);
-    this.enter();
+    this.#required("io_uring_enter", this.#uring.enter(this.fd, raw.ring_publish(), 0, 0));
     // Even one that fails may have a notification still to come.
     let result: number | undefined;
     for (;;) {
@@ -163,8 +163,14 @@ export class Ring {
         result ??= u32[u32[out] / 4 + 3] | 0;
         raw.events_take(1);
       }
-      if (left === 0 || this.#uring.enter(this.fd, 0, 1, C.IORING_ENTER_GETEVENTS) < 0) return result ?? -ERRNO.EINVAL;
+      if (left === 0) return result ?? -ERRNO.EINVAL;
+      this.#required("io_uring_enter", this.#uring.enter(this.fd, 0, 1, C.IORING_ENTER_GETEVENTS));
     }
+  }
+
+  /** A ring is no use where one of its calls is forbidden. */
+  #required(call: string, result: number): void {
+    if (result < 0 && result !== -ERRNO.EINTR) throw new NoRing(`${call}: ${errnoName(-result)}`);
   }
 
   /**

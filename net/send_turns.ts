@@ -73,7 +73,14 @@ export class SendTurns {
       if (this.#endpoint.stream && parts.length === 1 && only instanceof Uint8Array) {
         return this.#inTurn((sends) => this.#queueChunks(only, signal, sends), signal);
       }
-      return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends), signal);
+      if (!this.busy) return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends), signal);
+      const letGo = this.#hold(parts);
+      const queue = (sends: Promise<Receipt>[]) => {
+        const queued = this.#queueParts(parts, name, signal, sends);
+        letGo();
+        return queued;
+      };
+      return this.#inTurn(queue, signal, letGo);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -193,7 +200,13 @@ export class SendTurns {
     if (copyBytes === 0) return queue(undefined);
     const { arena } = this.#endpoint.hub;
     const room = arena.tryLease(copyBytes);
-    return room === undefined ? arena.lease(copyBytes, { signal: this.#patience(signal) }).then(queue) : queue(room);
+    if (room !== undefined) return queue(room);
+    const letGo = this.#hold(filled);
+    return arena.lease(copyBytes, { signal: this.#patience(signal) }).then(queue).finally(letGo);
+  }
+
+  #hold(parts: readonly SendData[]): () => void {
+    return this.#endpoint.hub.arena.hold(parts.filter((part) => part instanceof Lease));
   }
 
   /** The bytes of a stream, in chunks of bounded size, so that one peer that reads slowly does not take the whole arena. */

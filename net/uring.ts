@@ -27,6 +27,8 @@ const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
 
 /** A copy that the kernel has no memory for is tried again after this long. */
 const NO_MEMORY_RETRY_MS = 10;
+/** Why a copy goes where zero-copy does not. EMSGSIZE: a packet names 17 pages at most, and a copy needs none of them. */
+const COPY_INSTEAD: ReadonlySet<number> = new Set([ERRNO.ENOBUFS, ERRNO.ENOMEM, ERRNO.EOPNOTSUPP, ERRNO.EMSGSIZE]);
 /** Connections that wait here for an `accept()`, at most; more wait in the kernel. */
 const MAX_ACCEPTED = 64;
 const NO_OFFSET = 0xffff_ffff;
@@ -197,7 +199,7 @@ export class UringEngine implements Engine {
       if (!zeroCopy) return void setTimeout(() => this.#retry(endpoint), NO_MEMORY_RETRY_MS);
       if (raw.ring_block(endpoint.slot, endpoint.generation) > 0) return;
     }
-    if (zeroCopy && (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM || errno === ERRNO.EOPNOTSUPP)) {
+    if (zeroCopy && COPY_INSTEAD.has(errno)) {
       if (errno === ERRNO.EOPNOTSUPP) endpoint.zeroCopy = false;
       raw.send_copy(slot, generation);
       return this.#hub.resume(endpoint);

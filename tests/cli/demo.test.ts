@@ -6,6 +6,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { selfCommand } from "../../cli/child.ts";
+import { forbidding, NO_SECCOMP } from "../support/seccomp.ts";
 import { lacks, NO_ROOT, testIf } from "../support/skip.ts";
 import { type Ended, Folder, lastLine, run, Started } from "./command.ts";
 
@@ -121,6 +122,20 @@ testIf(
   "where namespaces are not allowed, the demo says so",
   () => assertNoOffHost(/no network namespace can be made here/, { wrapper: NO_MORE_NAMESPACES }),
 );
+
+testIf(NO_SECCOMP, "where io_uring is forbidden, the table says so, for both ends and both legs", async () => {
+  await using folder = await Folder.make();
+  const { path } = await folder.file("own", 1_000_000);
+  const wrapper = forbidding("setup EPERM");
+  const { code, stdout } = await run(["demo", path], { wrapper });
+  const row = (label: string) => stdout.split("\n").find((line) => line.startsWith(label)) ?? "";
+  assertEquals(code, 0);
+  assertEquals(row("engine").match(/errqueue/g)?.length, NO_DEVICE === undefined ? 3 : 2, stdout);
+  assertEquals(row("why").match(/io_uring is forbidden/g)?.length, NO_DEVICE === undefined ? 3 : 2, stdout);
+  const insisted = await run(["demo", path, "--engine", "uring"], { wrapper });
+  assertEquals([insisted.code, insisted.stdout.includes("SHA-256")], [4, false]);
+  assertMatch(insisted.stderr, /Cannot open with engine "uring": io_uring is forbidden/);
+});
 
 testIf(NO_NOBODY, "the demo needs no privilege", async () => {
   assertDemo(await runAsNobody());

@@ -30,6 +30,48 @@ eachEngine("close delivers everything that was queued before it", async (io) => 
   assertAllReturned(io);
 });
 
+for (const how of ["close", "closeWrite"] as const) {
+  eachEngine(`${how} waits for sends that wait for a record`, async (io) => {
+    const { conn, peer } = await connectedPair(io);
+    const sends = Array.from({ length: 20 }, (_, i) => {
+      const lease = io.tryLease(5000)!;
+      fillPattern(lease.bytes, i * 5000);
+      return conn.send(lease);
+    });
+    const ending = how === "close" ? conn.close({ deadlineMs: NEVER_MS }) : conn.closeWrite();
+    const bytes = await receive(io, peer);
+    assertEquals([bytes.length, mismatch(bytes)], [100_000, -1]);
+    for (const receipt of await Promise.all(sends)) await receipt.released;
+    await ending;
+  }, { maxSends: 2 });
+}
+
+eachEngine("at the deadline nobody waits for a record that another socket has", async (io) => {
+  const [stalled, other] = [await tightPair(io), await connectedPair(io)];
+  const stuck = stalled.conn.send(new Uint8Array(2 * MEGABYTE)).catch(() => {});
+  const lease = await io.lease(10);
+  const waiting = other.conn.send(lease);
+  const failed = fails("ERR_CLOSED", () => waiting);
+  const closing = other.conn.close({ deadlineMs: 20 });
+  await failed;
+  await closing;
+  assertEquals(lease.state, "leased");
+  lease.release();
+  await stalled.conn.abort();
+  await stuck;
+  await fails("ECONNRESET", () => receive(io, other.peer));
+}, { maxSends: 1 });
+
+eachEngine("a peer that was not sent what waited for room never sees an orderly end", async (io) => {
+  const { conn, peer } = await connectedPair(io);
+  using into = await io.lease(1000);
+  using _rest = await io.lease(io.stats().arena.largestFreeBytes);
+  const failed = fails("ERR_CLOSED", () => conn.send(new Uint8Array(2000)));
+  await conn.close({ deadlineMs: 20 });
+  await failed;
+  await fails("ECONNRESET", () => peer.recv(into));
+});
+
 eachEngine("close with unread input still delivers", async (io) => {
   const { conn, peer } = await tightPair(io);
   await peer.send(new Uint8Array(1000)); // never read: the kernel resets when such a socket is closed

@@ -41,6 +41,38 @@ eachEngine("a fan-out is released when the slowest peer has it", async (io) => {
   await until(() => lease.state === "free");
 });
 
+eachEngine("a hold that ends while its send waits for a record", async (io) => {
+  const pairs = await Promise.all(Array.from({ length: 5 }, () => connectedPair(io)));
+  const lease = (await io.lease(20_000)).retain();
+  fillPattern(lease.bytes);
+  const sends = pairs.map(({ conn }) => conn.send(lease));
+  lease.release();
+  await Promise.all(pairs.map(async ({ peer }) => assertEquals(mismatch(await receive(io, peer, 20_000)), -1)));
+  for (const receipt of await Promise.all(sends)) await receipt.released;
+  assertEquals(lease.state, "free");
+}, { maxSends: 1 });
+
+eachEngine("a hold that ends while its send waits for its turn, or for room", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const [first, second] = [(await io.lease(1000)).retain(), (await io.lease(1000)).retain()];
+  for (const [i, { bytes }] of [first, second].entries()) fillPattern(bytes, 3_000_000 + i * 2000);
+  const sends = [
+    conn.send(fillPattern(new Uint8Array(3_000_000))), // more than the arena
+    conn.send([first, fillPattern(new Uint8Array(1000), 3_001_000)]),
+    conn.send([second, first]),
+  ];
+  first.release();
+  second.release();
+  const bytes = await receive(io, peer, 3_004_000);
+  assertEquals([bytes.length, mismatch(bytes.subarray(0, 3_003_000)), mismatch(bytes.subarray(3_003_000), 3_000_000)], [
+    3_004_000,
+    -1,
+    -1,
+  ]);
+  for (const receipt of await Promise.all(sends)) await receipt.released;
+  assertEquals([first.state, second.state], ["free", "free"]);
+}, { arenaBytes: 1 << 20 });
+
 eachEngine("different ranges of one lease are one loan, too", async (io) => {
   const { conn, peer } = await connectedPair(io);
   const lease = (await io.lease(100_000)).retain();

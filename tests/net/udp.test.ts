@@ -63,6 +63,20 @@ eachEngine("parts of up to sixteen leases and arrays make one datagram", async (
   assertEquals(io.stats().arena.leases, 1);
 });
 
+eachEngine("a datagram of leases on more pages than a packet can name", async (io) => {
+  const [from, to] = [await io.bindUdp({ hostname }), await io.bindUdp({ hostname, receiveBufferBytes: 1 << 20 })];
+  const leases = Array.from({ length: 32 }, () => io.tryLease(4032)!);
+  const parts = leases.filter((_, i) => i % 2 === 0);
+  for (const [i, { bytes }] of parts.entries()) fillPattern(bytes, i * 4032);
+  const receipt = await from.send(parts, { to: to.localAddr });
+  assertEquals(receipt.bytes, 16 * 4032);
+  using into = await io.lease(65_536);
+  assertEquals([(await to.recv(into)).bytes, mismatch(into.bytes.subarray(0, 16 * 4032))], [16 * 4032, -1]);
+  await receipt.released;
+  for (const [i, lease] of leases.entries()) if (i % 2 === 1) lease.release();
+  assertEquals(io.stats().arena.leases, 1);
+});
+
 eachEngine("IPv6, both families on one socket, and names", async (io) => {
   const both = await io.bindUdp({ hostname: "::" });
   const { port } = both.localAddr;
