@@ -143,6 +143,11 @@ export class Arena {
     };
   }
 
+  /** Whether the program still has the claim that it took the lease with, which the next send consumes. */
+  unconsumed(lease: Lease): boolean {
+    return this.#core.u32[this.#record(lease.slot) + WORD.implicit] !== 0 && this.claimed(lease);
+  }
+
   /** Refuses what needs `n` further leases, before half of it is done, if there cannot be so many. */
   requireSpare(n: number): void {
     if (n > this.#core.spareLeases) throw tableFull("maxLeases");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ERRNO } from "../ffi/errno.ts";
 import { decodeAddress, type InternetAddress, type UnixAddress } from "../ffi/address.ts";
 import {
   type Handle,
@@ -14,6 +15,7 @@ import {
 } from "../wasm/mod.ts";
 import { foreign, tableFull } from "./arena.ts";
 import { Closing } from "./closing.ts";
+import type { Control } from "./control.ts";
 import { closedError, RingletError, systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
@@ -27,6 +29,7 @@ import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
 const { FAULT, SEND, SEND_FLAG, SOCKET, SOCKET_KIND } = layout;
 /** Fields of a socket's record, as indices of words. */
 const WORD = {
+  head: SOCKET.HEAD / 4,
   sends: SOCKET.SENDS / 4,
   idsCopied: SOCKET.IDS_COPIED / 4,
   idsNotCopied: SOCKET.IDS_NOT_COPIED / 4,
@@ -53,6 +56,13 @@ export interface Name {
   readonly byteLength: number;
 }
 
+/** What a datagram has besides its bytes. */
+export interface Header {
+  /** The destination, unless the socket has one. */
+  readonly name?: Name;
+  readonly control?: Control;
+}
+
 /** What a socket is made from. */
 export interface EndpointInit {
   readonly hub: Hub;
@@ -77,6 +87,8 @@ export class Endpoint {
   readonly #record: number;
   /** Set by the engine: the kernel sends notifications for this socket. */
   zeroCopy = false;
+  /** Segments that a train may have; 1 since the kernel or the device refused one. */
+  maxSegments: number;
   /** Sends that wait for their turn to join the queue. */
   turns = 0;
   /** Sends that wait for a free record. */
@@ -115,6 +127,7 @@ export class Endpoint {
     this.family = init.family;
     this.stream = init.stream;
     this.#policy = init.policy;
+    this.maxSegments = init.hub.settings.maxSegments;
     if (this.hub.closed.aborted) {
       this.hub.system.libc.call.close(this.fd);
       throw closedError("io");
@@ -127,6 +140,7 @@ export class Endpoint {
     }
     this.generation = u32[out];
     this.#record = (this.hub.core.regions.SOCKETS + this.slot * SOCKET.BYTES) / 4;
+    if (this.maxSegments === 1) raw.socket_unsegmented(this.slot, this.generation);
     try {
       this.hub.engine.attach(this);
     } catch (error) {
@@ -149,39 +163,39 @@ export class Endpoint {
    * Prepares one send of one part, with the flags that are wanted besides. Answers its slot, and its generation in OUT; or a
    * negative status of the core when a table is full.
    */
-  enqueueOne({ lease, offset, byteLength }: Part, name: Name | undefined, flags: number): number {
+  enqueueOne({ lease, offset, byteLength }: Part, header: Header | undefined, flags: number): number {
     const { raw, u32, out } = this.hub.core;
     const slot = raw.send_one(
       this.slot,
       this.generation,
       flags | (this.asksZeroCopy(byteLength) ? SEND_FLAG.ZERO_COPY : 0),
-      name === undefined ? 0 : name.byteLength,
+      header === undefined ? 0 : extraOf(header),
       lease.slot,
       lease.generation,
       offset,
       byteLength,
     );
     if (slot < 0) return this.#refusal(slot, lease);
-    if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
+    if (header !== undefined) this.#writeHeader(header, u32[out + 1]);
     this.hub.touch(this);
     return slot;
   }
 
   /** The same for any number of parts, none included. */
-  #enqueue(parts: readonly Part[], name: Name | undefined): number {
-    const slot = this.#claim(parts, name);
+  #enqueue(parts: readonly Part[], header: Header | undefined): number {
+    const slot = this.#claim(parts, header);
     if (slot >= 0) this.#queue(slot);
     return slot;
   }
 
   /** A send whose leases are claimed, but which is not in the queue yet. Answers its slot. */
-  #claim(parts: readonly Part[], name: Name | undefined): number {
+  #claim(parts: readonly Part[], header: Header | undefined): number {
     const { raw, u32, out } = this.hub.core;
     const flags = this.asksZeroCopy(bytesOf(parts)) ? SEND_FLAG.ZERO_COPY : 0;
-    const slot = raw.send_new(this.slot, this.generation, flags, name?.byteLength ?? 0);
+    const slot = raw.send_new(this.slot, this.generation, flags, header === undefined ? 0 : extraOf(header));
     if (slot < 0) return this.#refusal(slot);
     const generation = u32[out];
-    if (name !== undefined) u32.set(name.words, u32[out + 1] >>> 2);
+    if (header !== undefined) this.#writeHeader(header, u32[out + 1]);
     for (const { lease, offset, byteLength } of parts) {
       const status = raw.send_lease(slot, generation, lease.slot, lease.generation, offset, byteLength);
       if (status >= 0) continue;
@@ -192,6 +206,13 @@ export class Endpoint {
       }
     }
     return slot;
+  }
+
+  /** Writes what goes with a send into its record, whose name is at byte `at` of the core's memory. */
+  #writeHeader({ name, control }: Header, at: number): void {
+    const { u32 } = this.hub.core;
+    if (name !== undefined) u32.set(name.words, at >>> 2);
+    if (control !== undefined) u32.set(control.words, (at + SEND.CONTROL - SEND.NAME) >>> 2);
   }
 
   #queue(slot: number): void {
@@ -208,16 +229,16 @@ export class Endpoint {
   }
 
   /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
-  send(parts: Part | readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
+  send(parts: Part | readonly Part[], header: Header | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
     const owner = new PromisedSend(this, bytesOf(parts));
     const { recordWaiters } = this.hub;
     try {
-      if (recordWaiters.size === 0 && this.#trySend(parts, name, signal, owner)) return owner.promise;
+      if (recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner)) return owner.promise;
     } catch (error) {
       return Promise.reject(error);
     }
     const letGo = this.hub.arena.hold("lease" in parts ? [parts.lease] : parts.map(({ lease }) => lease));
-    const attempt = () => this.#trySend(parts, name, signal, owner);
+    const attempt = () => this.#trySend(parts, header, signal, owner);
     return this.#awaitRecord(attempt, signal).finally(letGo).then(() => owner.promise);
   }
 
@@ -231,14 +252,14 @@ export class Endpoint {
 
   #trySend(
     parts: Part | readonly Part[],
-    name: Name | undefined,
+    header: Header | undefined,
     signal: AbortSignal | undefined,
     owner: PromisedSend,
   ): true | undefined {
     this.closing.requireUnsealed();
     const slot = "lease" in parts
-      ? this.enqueueOne(parts, name, signal === undefined ? SEND_FLAG.AT_ONCE : 0)
-      : this.#enqueue(parts, name);
+      ? this.enqueueOne(parts, header, signal === undefined ? SEND_FLAG.AT_ONCE : 0)
+      : this.#enqueue(parts, header);
     if (slot < 0) return undefined;
     this.hub.own(slot, owner);
     if (signal !== undefined) owner.abortWith(signal, this.#handle(slot));
@@ -256,9 +277,9 @@ export class Endpoint {
    * A send that has to wait for its turn. Its lease is the kernel's from now on, if a record is free to note that; otherwise from
    * its turn on.
    */
-  sendLater(part: Part, name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const slot = this.#claim([part], name);
-    if (slot < 0) return this.#recordlessSend(part, name, signal);
+  sendLater(part: Part, header: Header | undefined, signal: AbortSignal | undefined): DeferredSend {
+    const slot = this.#claim([part], header);
+    if (slot < 0) return this.#recordlessSend(part, header, signal);
     const id = this.#handle(slot);
     const drop = () => void this.hub.core.raw.send_drop(slot, handleGeneration(id));
     const start = () => {
@@ -278,10 +299,10 @@ export class Endpoint {
     return { start, drop };
   }
 
-  #recordlessSend(part: Part, name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
+  #recordlessSend(part: Part, header: Header | undefined, signal: AbortSignal | undefined): DeferredSend {
     const letGo = this.hub.arena.hold([part.lease]);
     const start = () => {
-      const sending = this.send(part, name, signal);
+      const sending = this.send(part, header, signal);
       letGo();
       return sending;
     };
@@ -354,6 +375,24 @@ export class Endpoint {
   #ended(slot: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
     if (whole) this.hub.disown(slot)?.refused(failure);
     else this.hub.owner(slot)?.failed(failure, bytesAccepted);
+  }
+
+  /**
+   * The kernel refused a send. Whether that was because it, or the device, takes no trains: from now on this one, too, goes segment
+   * by segment.
+   */
+  refusesTrains(slot: number, errno: number): boolean {
+    const { raw, u32, regions } = this.hub.core;
+    if (slot < 0 || (errno !== ERRNO.EIO && errno !== ERRNO.EINVAL)) return false;
+    if (this.maxSegments === 1 || u32[(regions.SENDS + slot * SEND.BYTES + SEND.SEGMENT) / 4] === 0) return false;
+    this.maxSegments = 1;
+    raw.socket_unsegmented(this.slot, this.generation);
+    return true;
+  }
+
+  /** The send at the head of the queue; -1 when it is empty. */
+  get head(): number {
+    return this.hub.core.u32[this.#record + WORD.head] - 1;
   }
 
   /** Sends that wait in the core's queue. */
@@ -433,6 +472,12 @@ export class Endpoint {
   remoteText(): string {
     return this.remote === undefined ? "a datagram's destination" : addressText(this.remote);
   }
+}
+
+/** Its sizes in one word, as the core takes them. */
+function extraOf({ name, control }: Header): number {
+  const nameBytes = name === undefined ? 0 : name.byteLength;
+  return control === undefined ? nameBytes : nameBytes | control.byteLength << 8 | control.segmentBytes << 16;
 }
 
 function bytesOf(parts: Part | readonly Part[]): number {

@@ -13,13 +13,14 @@ import { type Memories, ScratchSpace } from "./message.ts";
 import { setOption } from "./options.ts";
 import { ReadinessEngine } from "./readiness.ts";
 import { NoRing, type RingLimits } from "./ring.ts";
+import { tryTrains } from "./trains.ts";
 import { UringEngine } from "./uring.ts";
 
 /** The engines, best first. */
 export const ENGINES = ["uring", "errqueue", "copy"] as const satisfies readonly EngineName[];
 
 /** What the kernel's sockets can do. */
-type SocketPowers = Pick<Capabilities, "zeroCopyTcp" | "zeroCopyUdp">;
+type SocketPowers = Pick<Capabilities, "zeroCopyTcp" | "zeroCopyUdp" | "udpSegments">;
 
 /** What a ring can do, and what is registered with it; nothing where there is none. */
 type RingPowers = Omit<Capabilities, keyof SocketPowers>;
@@ -41,7 +42,11 @@ export function tryOut(system: System): SocketPowers {
     system.libc.call.close(fd);
     return errno === 0;
   };
-  return { zeroCopyTcp: takesZeroCopy(C.SOCK_STREAM), zeroCopyUdp: takesZeroCopy(C.SOCK_DGRAM) };
+  return {
+    zeroCopyTcp: takesZeroCopy(C.SOCK_STREAM),
+    zeroCopyUdp: takesZeroCopy(C.SOCK_DGRAM),
+    udpSegments: tryTrains(system),
+  };
 }
 
 /**
@@ -54,7 +59,7 @@ export function startEngine(
   makeHub: (engine: EngineName) => Hub,
   wanted: "auto" | EngineName,
   powers: SocketPowers,
-  limits: Required<Omit<RingLimits, "gathersRegistered">> & RingLimits,
+  limits: RingLimits & Required<Pick<RingLimits, "entries" | "registeredBytes">>,
 ): Started {
   const reasons: string[] = wanted === "auto" ? [] : ["asked for"];
   for (const name of wanted === "auto" ? ENGINES : [wanted]) {

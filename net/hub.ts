@@ -23,6 +23,8 @@ const TURN_MS = 1;
 /** Settings of an `open()` that its sockets follow. */
 export interface HubSettings {
   readonly maxSends: number;
+  /** Segments that a train may have. */
+  readonly maxSegments: number;
   readonly zeroCopy: ZeroCopyMode;
   readonly zeroCopyThresholdBytes: number;
 }

@@ -31,6 +31,8 @@ export interface Capabilities {
   readonly zeroCopyTcp: boolean;
   /** SO_ZEROCOPY on UDP (Linux 5.0). */
   readonly zeroCopyUdp: boolean;
+  /** Segments that a train of datagrams may have: 128 (Linux 6.9), 64 (4.18), or 1 where there are no trains. */
+  readonly udpSegments: number;
   /** Rings in the program's memory, with zero-copy sends (Linux 6.5). `false` too when another engine was asked for. */
   readonly uring: boolean;
   /** Bytes of the arena, from its start, that are registered with the ring. */

@@ -129,7 +129,12 @@ export async function openWithin(limits: RingLimits, options: OpenOptions): Prom
         pieceBytes: arenaBytes > PIECE_BYTES ? PIECE_BYTES : 0,
       });
       const arena = new Arena(core, arenaBytes, onForgotten);
-      return new Hub(system, core, arena, { maxSends, zeroCopy, zeroCopyThresholdBytes });
+      return new Hub(system, core, arena, {
+        maxSends,
+        maxSegments: capabilities.udpSegments,
+        zeroCopy,
+        zeroCopyThresholdBytes,
+      });
     };
     return startEngine(makeHub, wanted, capabilities, {
       ...limits,

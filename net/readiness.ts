@@ -140,6 +140,7 @@ export class ReadinessEngine implements Engine {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
+    if (endpoint.refusesTrains(endpoint.head, errno)) return true;
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
     // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
     if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;

@@ -47,6 +47,8 @@ export interface RingLimits {
   readonly registeredBytes?: number;
   /** Whether a registered buffer may hold several parts of one message. */
   readonly gathersRegistered?: boolean;
+  /** The kernel's release, whose defects are minded. */
+  readonly kernelRelease?: string;
 }
 
 /** The kernel gives the lockable memory of a closed ring back some time later, mostly within milliseconds. */

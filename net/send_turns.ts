@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Endpoint, Name, Part } from "./endpoint.ts";
+import type { Endpoint, Header, Part } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
@@ -57,15 +57,15 @@ export class SendTurns {
   }
 
   /** Sends `data`, at once if nothing waits and nothing has to be copied. */
-  send(data: SendData | readonly SendData[], name: Name | undefined, options: SendOptions): Promise<Receipt> {
+  send(data: SendData | readonly SendData[], header: Header | undefined, options: SendOptions): Promise<Receipt> {
     try {
       const { signal } = options;
       this.#endpoint.closing.requireWritable();
       notAborted(signal);
       if (data instanceof Lease) {
         const part = this.range(data, options);
-        if (!this.busy) return this.#endpoint.send(part, name, signal);
-        const send = this.#endpoint.sendLater(part, name, signal);
+        if (!this.busy) return this.#endpoint.send(part, header, signal);
+        const send = this.#endpoint.sendLater(part, header, signal);
         return this.#inTurn((sends) => void sends.push(send.start()), signal, send.drop);
       }
       const parts = this.#parts(data, options);
@@ -73,10 +73,10 @@ export class SendTurns {
       if (this.#endpoint.stream && parts.length === 1 && only instanceof Uint8Array) {
         return this.#inTurn((sends) => this.#queueChunks(only, signal, sends), signal);
       }
-      if (!this.busy) return this.#inTurn((sends) => this.#queueParts(parts, name, signal, sends), signal);
+      if (!this.busy) return this.#inTurn((sends) => this.#queueParts(parts, header, signal, sends), signal);
       const letGo = this.#hold(parts);
       const queue = (sends: Promise<Receipt>[]) => {
-        const queued = this.#queueParts(parts, name, signal, sends);
+        const queued = this.#queueParts(parts, header, signal, sends);
         letGo();
         return queued;
       };
@@ -99,11 +99,16 @@ export class SendTurns {
     return this.#endpoint.part(lease, 0, lease.byteLength);
   }
 
-  #partOf(lease: Lease, { offset = 0, byteLength }: SendOptions): Part {
+  #partOf(lease: Lease, options: SendOptions): Part {
+    const byteLength = this.rangeBytes(lease, options);
+    this.#requireFit(byteLength);
+    return this.#endpoint.part(lease, options.offset ?? 0, byteLength);
+  }
+
+  /** The checked length of a range of a lease, however long. */
+  rangeBytes(lease: Lease, { offset = 0, byteLength }: SendOptions): number {
     const rest = lease.byteLength - integer("offset", offset, 0, lease.byteLength - 1);
-    const length = byteLength === undefined ? rest : integer("byteLength", byteLength, 1, rest);
-    this.#requireFit(length);
-    return this.#endpoint.part(lease, offset, length);
+    return byteLength === undefined ? rest : integer("byteLength", byteLength, 1, rest);
   }
 
   #requireFit(bytes: number): void {
@@ -176,7 +181,7 @@ export class SendTurns {
   /** One send of all parts. */
   #queueParts(
     data: readonly SendData[],
-    name: Name | undefined,
+    header: Header | undefined,
     signal: AbortSignal | undefined,
     sends: Promise<Receipt>[],
   ): Promise<void> | void {
@@ -191,7 +196,7 @@ export class SendTurns {
         return this.#endpoint.part(room!, at - part.length, part.length);
       });
       room?.retain(); // every part lends it once more, until the send is accepted or refused
-      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, name, signal);
+      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, header, signal);
       sends.push(sent);
       if (room === undefined) return;
       this.#giveBackIfRefused(room, sent);
@@ -252,7 +257,7 @@ export class SendTurns {
 }
 
 /** One receipt for several sends in a row. */
-async function together(sends: readonly Promise<Receipt>[]): Promise<Receipt> {
+export async function together(sends: readonly Promise<Receipt>[]): Promise<Receipt> {
   const results = await Promise.allSettled(sends);
   let bytes = 0;
   const releases: Promise<unknown>[] = [];

@@ -4,7 +4,7 @@
  * @module
  */
 import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
-import { Endpoint, type EndpointInit, type Name } from "./endpoint.ts";
+import { Endpoint, type EndpointInit, type Header } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
@@ -57,14 +57,14 @@ export abstract class Socket {
   /** @ignore */
   protected sendTo(
     data: SendData | readonly SendData[],
-    name: Name | undefined,
+    header: Header | undefined,
     options: SendOptions,
   ): Promise<Receipt> {
-    return this.turns.send(data, name, options);
+    return this.turns.send(data, header, options);
   }
 
   /** @ignore */
-  protected trySendTo(lease: Lease, name: Name | undefined, options: Omit<SendOptions, "signal">): number {
+  protected trySendTo(lease: Lease, header: Header | undefined, options: Omit<SendOptions, "signal">): number {
     const { endpoint } = this;
     endpoint.closing.requireWritable();
     if (!(lease instanceof Lease)) {
@@ -73,7 +73,7 @@ export abstract class Socket {
     const part = this.turns.range(lease, options);
     const { batch, core, recordWaiters } = endpoint.hub;
     if (this.turns.busy || recordWaiters.size > 0) return -1;
-    const slot = endpoint.enqueueOne(part, name, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
+    const slot = endpoint.enqueueOne(part, header, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
     return slot < 0 ? -1 : batch.numberOf(slot, core.u32[core.out]);
   }
 

@@ -5,14 +5,15 @@
  */
 import { C, layout } from "../ffi/abi.ts";
 import { decodeAddress, encodeNumeric, interfaceIndex, type InternetAddress } from "../ffi/address.ts";
-import type { EndpointInit } from "./endpoint.ts";
+import type { EndpointInit, Name } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
-import type { Lease } from "./lease.ts";
+import { Lease } from "./lease.ts";
 import { configure, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
 import { Destinations } from "./resolve.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, TRY_SEND_OPTIONS } from "./send_turns.ts";
 import { Socket } from "./socket.ts";
+import { TrainSends } from "./train_sends.ts";
 import { receiveInto, type WaitOptions } from "./tcp.ts";
 import { NO_OPTIONS, notAborted, options as checkOptions, text } from "./validate.ts";
 
@@ -20,6 +21,11 @@ import { NO_OPTIONS, notAborted, options as checkOptions, text } from "./validat
 export interface DatagramOptions extends SendOptions {
   /** The destination; not needed when the socket has a `remote` address. */
   to?: InternetAddress;
+  /**
+   * Sends trains of datagrams of so many bytes each, the last one shorter: one call into the kernel for up to 128 of them
+   * (UDP_SEGMENT, Linux 4.18). At most what the path's MTU allows without its headers; larger segments fail with `EMSGSIZE`.
+   */
+  segmentBytes?: number;
 }
 
 /** A received datagram. */
@@ -38,8 +44,8 @@ export interface MulticastOptions {
   interface?: string;
 }
 
-const TRY_DATAGRAM_OPTIONS = [...TRY_SEND_OPTIONS, "to"] as const satisfies (keyof DatagramOptions)[];
-const DATAGRAM_OPTIONS = [...SEND_OPTIONS, "to"] as const satisfies (keyof DatagramOptions)[];
+const TRY_DATAGRAM_OPTIONS = [...TRY_SEND_OPTIONS, "to", "segmentBytes"] as const satisfies (keyof DatagramOptions)[];
+const DATAGRAM_OPTIONS = [...SEND_OPTIONS, "to", "segmentBytes"] as const satisfies (keyof DatagramOptions)[];
 
 /** The most that one datagram carries. */
 const MAX_BYTES_V4 = 65_507;
@@ -68,10 +74,13 @@ const MAX_BYTES_V6 = 65_527;
  */
 export class UdpSocket extends Socket {
   readonly #destinations: Destinations;
+  readonly #trains: TrainSends;
 
   /** @ignore Sockets come from `io.bindUdp()`. */
   constructor(init: EndpointInit, remote?: InternetAddress) {
-    super(init, init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4);
+    const maxBytes = init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4;
+    super(init, maxBytes);
+    this.#trains = new TrainSends(this.endpoint, this.turns, maxBytes);
     this.endpoint.remote = remote;
     this.#destinations = new Destinations(init.hub.system, init.family);
   }
@@ -87,11 +96,12 @@ export class UdpSocket extends Socket {
   }
 
   /**
-   * Sends one datagram.
+   * Sends one datagram; with `segmentBytes` a train of them, or several, with one receipt.
    *
    * @param data A lease, which the send consumes (see {@linkcode Lease}); bytes, which are copied into one; or up to 16 of
-   * them, which make one datagram. At most 65,507 bytes over IPv4, 65,527 over IPv6; `new Uint8Array(0)` is an empty one.
-   * @param options The destination, a range of a single lease, and a signal.
+   * them, which make one datagram or train. At most 65,507 bytes over IPv4, 65,527 over IPv6; `new Uint8Array(0)` is an empty one.
+   * With `segmentBytes` a lease or bytes may be longer.
+   * @param options The destination, the size of segments, a range of a single lease, and a signal.
    * @returns A receipt as soon as the kernel has accepted the datagram. Its `released` tells when the memory is free again.
    * @throws {RingletError} `EMSGSIZE`, `EDESTADDRREQ`, `EACCES` (broadcast), `ECONNREFUSED` (a peer's answer to an earlier
    * datagram of a socket with `remote`), `ENOTFOUND`; the leases are the program's again.
@@ -107,19 +117,23 @@ export class UdpSocket extends Socket {
    * const lease = await io.lease(60_000);
    * const receipt = await sender.send(lease, { to: receiver.localAddr, byteLength: 50_000 });
    * assertEquals(receipt.bytes, 50_000);
+   *
+   * // 5,000 bytes as datagrams of 1,400, 1,400, 1,400 and 800
+   * const train = await sender.send(await io.lease(5000), { to: receiver.localAddr, segmentBytes: 1400 });
+   * assertEquals(train.bytes, 5000);
    * ```
    */
   send(data: SendData | readonly SendData[], options: DatagramOptions = NO_OPTIONS): Promise<Receipt> {
     try {
       if (options !== NO_OPTIONS) checkOptions("options", options, DATAGRAM_OPTIONS);
-      if (options.to === undefined) return this.sendTo(data, this.#connected(), options);
+      if (options.to === undefined) return this.#sendTo(this.#connected(), data, options);
       const name = this.#destinations.now(options.to);
-      if (name !== undefined) return this.sendTo(data, name, options);
-      this.turns.check(data, options);
+      if (name !== undefined) return this.#sendTo(name, data, options);
+      if (options.segmentBytes === undefined) this.turns.check(data, options);
       notAborted(options.signal);
       const { stopped } = this.endpoint.closing;
       const signal = options.signal === undefined ? stopped : AbortSignal.any([options.signal, stopped]);
-      return this.#destinations.later(options.to, signal).then((name) => this.sendTo(data, name, options));
+      return this.#destinations.later(options.to, signal).then((name) => this.#sendTo(name, data, options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -162,7 +176,30 @@ export class UdpSocket extends Socket {
         },
       );
     }
-    return this.trySendTo(lease, name, options);
+    const { segmentBytes } = options;
+    if (segmentBytes === undefined || !(lease instanceof Lease)) {
+      return this.trySendTo(lease, name && { name }, options);
+    }
+    return this.trySendTo(lease, this.#trains.headerOfOne(lease, name, segmentBytes, options), options);
+  }
+
+  #sendTo(
+    name: Name | undefined,
+    data: SendData | readonly SendData[],
+    options: DatagramOptions,
+  ): Promise<Receipt> {
+    const { segmentBytes } = options;
+    if (segmentBytes === undefined) return this.sendTo(data, name && { name }, options);
+    this.endpoint.closing.requireWritable();
+    return this.#trains.send(data, name, segmentBytes, options);
+  }
+
+  /**
+   * Segments that one call into the kernel may carry with `segmentBytes`: 128 or 64, by the kernel; 1 where it takes no trains, and
+   * since it, or the device that the datagrams left through, refused one. Sends go on then, segment by segment.
+   */
+  get maxSegments(): number {
+    return this.endpoint.maxSegments;
   }
 
   #connected(): undefined {

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { release } from "node:os";
 import { setImmediate } from "node:timers";
 import { C } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
@@ -21,6 +22,7 @@ import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
 import type { Memories } from "./message.ts";
 import { Ring, type RingLimits } from "./ring.ts";
+import { failsTrains } from "./trains.ts";
 import { Turn } from "./waiters.ts";
 
 const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
@@ -76,6 +78,8 @@ export class UringEngine implements Engine {
   readonly #inflows = new Map<Endpoint, Inflow>();
   readonly #calls: (Call | undefined)[] = [];
   #callCount = 0;
+  /** A zero-copy train may fail with EFAULT for no reason. */
+  readonly #failsTrains: boolean;
   /** Sockets that found the ring full. */
   readonly #starved = new Set<Endpoint>();
   /** The next turn looks for completions. */
@@ -92,6 +96,7 @@ export class UringEngine implements Engine {
     this.#hub = hub;
     this.#system = hub.system;
     this.#arena = arena;
+    this.#failsTrains = failsTrains(limits.kernelRelease ?? release());
     this.#inbox = new Inbox(hub.system, scratch, arena);
     this.#name = scratch.take(128);
     this.ring = new Ring(hub.system, hub.core, core, scratch.take(Ring.SCRATCH_BYTES), limits);
@@ -193,13 +198,15 @@ export class UringEngine implements Engine {
       return this.#hub.resume(endpoint);
     }
     if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
+    if (endpoint.refusesTrains(slot, errno)) return this.#hub.resume(endpoint);
     const zeroCopy = (u32[record + SEND.FLAGS / 4] & SEND_FLAG.ZERO_COPY) !== 0;
     if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
       // Back-pressure. What is in flight gives memory back; with nothing in flight, send a copy.
       if (!zeroCopy) return void setTimeout(() => this.#retry(endpoint), NO_MEMORY_RETRY_MS);
       if (raw.ring_block(endpoint.slot, endpoint.generation) > 0) return;
     }
-    if (zeroCopy && COPY_INSTEAD.has(errno)) {
+    const defect = errno === ERRNO.EFAULT && this.#failsTrains && u32[record + SEND.SEGMENT / 4] !== 0;
+    if (zeroCopy && (defect || COPY_INSTEAD.has(errno))) {
       if (errno === ERRNO.EOPNOTSUPP) endpoint.zeroCopy = false;
       raw.send_copy(slot, generation);
       return this.#hub.resume(endpoint);

@@ -66,6 +66,8 @@ export interface CoreExports {
   socket_free(slot: number, generation: number): number;
   /** Changes the byte limit; 0xFFFFFFFF for none. */
   socket_limit(slot: number, generation: number, maxInFlightBytes: number): number;
+  /** The kernel takes no trains of a socket: from now on they go segment by segment. */
+  socket_unsegmented(slot: number, generation: number): number;
   /** Sets the next id of an idle socket. For tests. */
   socket_set_next(slot: number, generation: number, id: number): number;
   /** OUT: next id, oldest id, ids outstanding, queued sends, in-flight bytes, suspect. */
@@ -77,8 +79,12 @@ export interface CoreExports {
   /** Whether a failed call may have taken an id that a completion will show. */
   suspect(slot: number, generation: number, on: number): number;
 
-  /** A new send without leases: its slot. OUT: generation, byte address of the name. */
-  send_new(socket: number, generation: number, flags: number, nameBytes: number): number;
+  /**
+   * A new send without leases: its slot. OUT: generation, byte address of the name. `extra`: bytes of the name in the lowest 8 bits,
+   * then 8 bits with the bytes of control messages, then 16 with those of a segment of a train, or 0. The caller writes name and
+   * control messages into the record, the one that has a train segmented last.
+   */
+  send_new(socket: number, generation: number, flags: number, extra: number): number;
   /** Adds part of a lease to an open send. */
   send_lease(
     send: number,
@@ -95,7 +101,7 @@ export interface CoreExports {
     socket: number,
     generation: number,
     flags: number,
-    nameBytes: number,
+    extra: number,
     lease: number,
     leaseGeneration: number,
     at: number,

@@ -79,7 +79,7 @@ export const LEASE = {
 
 /** Byte offsets in a send record. `MSGHDR`, `IOVECS`, `NAME` and `CONTROL` have the form of 64-bit Linux. */
 export const SEND = {
-  BYTES: 576,
+  BYTES: 640,
   GENERATION: 0,
   STATE: 4,
   SOCKET: 8,
@@ -99,9 +99,10 @@ export const SEND = {
   IOVECS: 176,
   NAME: 432,
   CONTROL: 464,
+  SEGMENT: 600,
   MAX_LEASES: 16,
   NAME_BYTES: 32,
-  CONTROL_BYTES: 112,
+  CONTROL_BYTES: 136,
 } as const satisfies Record<string, number>;
 
 /** States of a send record. */

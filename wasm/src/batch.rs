@@ -51,6 +51,8 @@ impl<C: Counting> Ledger<'_, C> {
         let max = max.min(self.batch.len());
         let mut filled = Filled { messages: 0, zero_copy: false, bytes: 0, reason: Reason::Empty };
         let mut ids = self.window - seq::distance(oldest, next);
+        let segmented = flags & socket::UNSEGMENTED == 0;
+        self.staged_iovecs = 0;
         let mut at = head;
         while at != 0 && filled.messages < max {
             let record = &self.sends[at - 1];
@@ -59,7 +61,7 @@ impl<C: Counting> Ledger<'_, C> {
                 break;
             }
             filled.zero_copy = zero_copy;
-            let left = record.left as u64;
+            let left = record.next_bytes(segmented) as u64;
             if zero_copy {
                 if left != 0 || flags & socket::DATAGRAM != 0 {
                     if ids == 0 {
@@ -77,17 +79,24 @@ impl<C: Counting> Ledger<'_, C> {
                 }
             }
             let next = record.link;
+            let one_segment = record.segment != 0 && !segmented;
+            let header = if one_segment { self.stage_segment(at - 1, left as u32) } else { record.message };
             // The other words are zero in every record, and so here.
-            let Msghdr { name, name_len, iov, iov_len, .. } = record.message;
+            let Msghdr { name, name_len, iov, iov_len, control, control_len, .. } = header;
             let message = &mut self.batch[filled.messages];
             message.header.name = name;
             message.header.name_len = name_len;
             message.header.iov = iov;
             message.header.iov_len = iov_len;
+            message.header.control = control;
+            message.header.control_len = control_len;
             message.len = 0;
             filled.messages += 1;
             filled.bytes += left;
             at = next;
+            if one_segment {
+                break; // the next one follows when this one is out
+            }
         }
         self.filled = filled.messages;
         self.filled_socket = slot;

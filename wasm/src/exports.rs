@@ -309,6 +309,11 @@ extern "C" fn socket_state(slot: u32, generation: u32) -> i32 {
 }
 
 #[no_mangle]
+extern "C" fn socket_unsegmented(slot: u32, generation: u32) -> i32 {
+    done(core().socket_unsegmented(slot, generation))
+}
+
+#[no_mangle]
 extern "C" fn suspect(slot: u32, generation: u32, on: u32) -> i32 {
     done(core().suspect(slot, generation, on != 0))
 }
@@ -326,8 +331,8 @@ fn out_withdrawn(withdrawn: Withdrawn) {
 }
 
 #[no_mangle]
-extern "C" fn send_new(socket: u32, generation: u32, flags: u32, name_bytes: u32) -> i32 {
-    code(core().send_new(socket, generation, flags, name_bytes).map(out_send))
+extern "C" fn send_new(socket: u32, generation: u32, flags: u32, extra: u32) -> i32 {
+    code(core().send_new(socket, generation, flags, extra).map(out_send))
 }
 
 #[no_mangle]
@@ -345,13 +350,13 @@ extern "C" fn send_one(
     socket: u32,
     generation: u32,
     flags: u32,
-    name_bytes: u32,
+    extra: u32,
     lease: u32,
     lease_generation: u32,
     at: u32,
     bytes: u32,
 ) -> i32 {
-    code(core().send_one(socket, generation, flags, name_bytes, lease, lease_generation, at, bytes).map(out_send))
+    code(core().send_one(socket, generation, flags, extra, lease, lease_generation, at, bytes).map(out_send))
 }
 
 #[no_mangle]

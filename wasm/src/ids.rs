@@ -32,7 +32,9 @@ impl<C: Counting> Ledger<'_, C> {
         let socket = &mut self.sockets[socket_slot];
         let datagram = socket.flags & socket::DATAGRAM != 0;
         let left = record.left;
-        if bytes > left || (bytes < left && (datagram || bytes == 0)) {
+        // Of a train the kernel takes a segment, if it takes no trains.
+        let whole = datagram && !(record.segment == bytes && socket.flags & socket::UNSEGMENTED != 0);
+        if bytes > left || (bytes < left && (whole || bytes == 0)) {
             return Err(Fault::Range);
         }
         let mut id = 0;

@@ -128,9 +128,6 @@ impl Sizes {
 
     /// Iovecs to stage.
     pub fn staging(&self) -> u32 {
-        if self.ring == 0 {
-            return 0;
-        }
         IOVECS
     }
 

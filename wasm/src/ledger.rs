@@ -177,6 +177,12 @@ impl<'a, C: Counting> Ledger<'a, C> {
         Ok(())
     }
 
+    /// The kernel takes no trains of a socket: from now on they go segment by segment.
+    pub fn socket_unsegmented(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
+        self.socket(slot, generation)?.flags |= socket::UNSEGMENTED;
+        Ok(())
+    }
+
     /// Sets the next id of a socket that has nothing outstanding, as a kernel would have counted to it.
     pub fn socket_set_next(&mut self, slot: u32, generation: u32, id: u32) -> Result<(), Fault> {
         let record = self.socket(slot, generation)?;

@@ -7,6 +7,25 @@ use crate::seq::Counting;
 use crate::table::next_generation;
 use crate::Fault;
 
+/// What a send has besides bytes; the caller writes name and control messages into its record.
+#[derive(Clone, Copy)]
+struct Extra {
+    /// Bytes of the socket address.
+    name_bytes: u32,
+    /// Bytes of control messages.
+    control_bytes: u32,
+    /// Bytes of a segment of a train; 0 for a single datagram.
+    segment: u32,
+}
+
+impl Extra {
+    /// From one word: the name's bytes in the lowest 8 bits, then 8 bits of the control messages', then the segment's.
+    #[inline]
+    const fn unpack(word: u32) -> Self {
+        Extra { name_bytes: word & 0xff, control_bytes: word >> 8 & 0xff, segment: word >> 16 }
+    }
+}
+
 /// What a send that left its queue early had done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
@@ -47,12 +66,12 @@ impl<C: Counting> Ledger<'_, C> {
         self.sends_at + slot * size_of::<Send>() as u32 + send::offsets::NAME
     }
 
-    /// A new send without leases.
-    pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, name_bytes: u32) -> Result<u32, Fault> {
+    /// A new send without leases; `extra` is an [`Extra`] in one word.
+    pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, extra: u32) -> Result<u32, Fault> {
         self.socket(socket, generation)?;
-        check_flags(flags, name_bytes)?;
+        let extra = check_flags(flags, extra)?;
         let slot = self.take_send(flags)?;
-        self.open(slot, socket, generation, flags, name_bytes);
+        self.open(slot, socket, generation, flags, extra);
         Ok(slot)
     }
 
@@ -101,19 +120,19 @@ impl<C: Counting> Ledger<'_, C> {
         socket: u32,
         socket_generation: u32,
         flags: u32,
-        name_bytes: u32,
+        extra: u32,
         lease: u32,
         lease_generation: u32,
         at: u32,
         bytes: u32,
     ) -> Result<u32, Fault> {
         self.socket(socket, socket_generation)?;
-        check_flags(flags, name_bytes)?;
+        let extra = check_flags(flags, extra)?;
         let offset = self.check_part(lease, lease_generation, at, bytes)?;
         let slot = self.take_send(flags)?;
         let consumed = self.leases.claim(lease);
         let base = self.arena_base + offset as u64;
-        let record = self.open(slot, socket, socket_generation, flags, name_bytes);
+        let record = self.open(slot, socket, socket_generation, flags, extra);
         record.push(lease, consumed, base, bytes);
         record.state = send::QUEUED;
         if flags & send::AT_ONCE != 0 && self.can_go(slot, socket) {
@@ -198,7 +217,8 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// Makes an open send without leases of a free record.
     #[inline]
-    fn open(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32, name_bytes: u32) -> &mut Send {
+    fn open(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32, extra: Extra) -> &mut Send {
+        let Extra { name_bytes, control_bytes, segment } = extra;
         let at = self.core_base + self.sends_at as u64 + slot as u64 * size_of::<Send>() as u64;
         let record = &mut self.sends[slot];
         if record.generation == 0 {
@@ -215,12 +235,15 @@ impl<C: Counting> Ledger<'_, C> {
         record.lease_count = 0;
         record.consumed = 0;
         record.position = 0;
+        record.segment = segment;
         // Nobody writes the other words yet: they stay zero.
         let message = &mut record.message;
         message.name = if name_bytes == 0 { 0 } else { at + send::offsets::NAME as u64 };
         message.name_len = name_bytes;
         message.iov = at + send::offsets::IOVECS as u64;
         message.iov_len = 0;
+        message.control = if control_bytes == 0 { 0 } else { at + send::offsets::CONTROL as u64 };
+        message.control_len = control_bytes as u64;
         record
     }
 
@@ -328,9 +351,12 @@ impl<C: Counting> Ledger<'_, C> {
 }
 
 #[inline]
-fn check_flags(flags: u32, name_bytes: u32) -> Result<(), Fault> {
-    if flags & !send::ASKED != 0 || name_bytes as usize > send::NAME_BYTES {
+fn check_flags(flags: u32, extra: u32) -> Result<Extra, Fault> {
+    let extra = Extra::unpack(extra);
+    let Extra { name_bytes, control_bytes, segment } = extra;
+    let fits = name_bytes as usize <= send::NAME_BYTES && control_bytes as usize <= send::CONTROL_BYTES;
+    if flags & !send::ASKED != 0 || !fits || (segment != 0 && (control_bytes as u64) < send::SEGMENT_CONTROL_BYTES) {
         return Err(Fault::Range);
     }
-    Ok(())
+    Ok(extra)
 }

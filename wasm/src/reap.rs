@@ -99,8 +99,20 @@ impl<C: Counting> Ledger<'_, C> {
                 self.give_back(socket, send, -result);
             } else {
                 self.count_bytes(socket, send, bytes, zero_copy, more);
-                self.sends[send].left = 0;
-                self.accepted(socket, send);
+                let record = &mut self.sends[send];
+                record.left -= bytes;
+                if record.left == 0 {
+                    self.accepted(socket, send);
+                } else {
+                    record.advance(bytes);
+                    let given_up = record.flags & send::GIVEN_UP != 0;
+                    self.put_first(socket, send);
+                    if given_up {
+                        self.failed(send, ECANCELED);
+                    } else {
+                        self.ready(socket);
+                    }
+                }
             }
         } else {
             if record.first_op == op + 1 {
@@ -247,6 +259,12 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// A datagram that failed goes back to the front of the queue; whoever is told decides.
     fn give_back(&mut self, socket: u32, send: u32, errno: i32) {
+        self.put_first(socket, send);
+        self.failed(send, errno);
+    }
+
+    /// Puts a datagram to the front of the queue.
+    fn put_first(&mut self, socket: u32, send: u32) {
         let record = &mut self.sockets[socket];
         let head = record.head;
         record.head = send + 1;
@@ -260,7 +278,6 @@ impl<C: Counting> Ledger<'_, C> {
         record.flags &= !send::GIVEN_UP;
         record.link = head;
         record.back = 0;
-        self.failed(send, errno);
     }
 
     fn failed(&mut self, send: u32, errno: i32) {

@@ -6,8 +6,10 @@ use crate::table::Linked;
 pub const LEASES: usize = 16;
 /// Bytes for an address: a `sockaddr_in6` and a little.
 pub const NAME_BYTES: usize = 32;
-/// Bytes for control messages.
-pub const CONTROL_BYTES: usize = 112;
+/// Bytes for control messages: all that a datagram can have.
+pub const CONTROL_BYTES: usize = 136;
+/// Bytes of the control message that has a train segmented, the last one of a train.
+pub const SEGMENT_CONTROL_BYTES: u64 = 24;
 
 /// `state`: in the free list.
 pub const FREE: u32 = 0;
@@ -126,6 +128,8 @@ pub struct Send {
     pub name: [u64; NAME_BYTES / 8],
     /// Control messages.
     pub control: [u64; CONTROL_BYTES / 8],
+    /// A train of datagrams: bytes of each but the last. Otherwise 0.
+    pub segment: u32,
 }
 
 impl Linked for Send {
@@ -160,6 +164,16 @@ impl Send {
             self.message.iov_len += 1;
             self.bytes += bytes;
             self.left += bytes;
+        }
+    }
+
+    /// Bytes of the next message: all that is left, or a segment where the kernel takes no trains.
+    #[inline]
+    pub fn next_bytes(&self, segmented: bool) -> u32 {
+        if segmented || self.segment == 0 {
+            self.left
+        } else {
+            self.left.min(self.segment)
         }
     }
 
@@ -212,7 +226,7 @@ pub mod offsets {
 }
 
 const _: () = {
-    assert!(size_of::<Send>() == 576);
+    assert!(size_of::<Send>() == 640);
     assert!(size_of::<Msghdr>() == 56);
     assert!(size_of::<Mmsghdr>() == 64);
     assert!(size_of::<Iovec>() == 16);

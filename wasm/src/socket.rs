@@ -17,6 +17,9 @@ pub const ABANDONED: u32 = 16;
 /// `flags`: `fd` is its descriptor, and the ring may be given its sends.
 pub const ATTACHED: u32 = 32;
 
+/// `flags`: the kernel takes no trains of it: they go segment by segment.
+pub const UNSEGMENTED: u32 = 64;
+
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
 
@@ -26,7 +29,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`, `UNSEGMENTED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,

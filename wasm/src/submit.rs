@@ -110,8 +110,9 @@ impl<C: Counting> Ledger<'_, C> {
     pub(crate) fn can_go(&self, send: u32, slot: u32) -> bool {
         const NEEDED: u32 = socket::DATAGRAM | socket::ATTACHED;
         let socket = &self.sockets[slot];
-        let &send::Send { flags, left, .. } = self.send_record(send);
+        let &send::Send { flags, left, segment, .. } = self.send_record(send);
         socket.flags & NEEDED == NEEDED
+            && (segment == 0 || socket.flags & socket::UNSEGMENTED == 0)
             && socket.head == 0
             && self.has_room()
             && !(flags & send::ZERO_COPY != 0 && self.over_limit(slot, socket.submitted, left))
@@ -120,9 +121,14 @@ impl<C: Counting> Ledger<'_, C> {
     /// Prepares the entry of a datagram that is in no queue. There is room.
     #[inline]
     pub(crate) fn submit_datagram(&mut self, send: u32, slot: u32) {
-        let &send::Send { flags, left, .. } = self.send_record(send);
-        let entry = self.datagram_entry(send, self.sockets[slot].fd);
-        let op = self.start(entry, slot, send, left, flags & send::ZERO_COPY != 0);
+        let segmented = self.sockets[slot].flags & socket::UNSEGMENTED == 0;
+        let record = self.send_record(send);
+        let (zero_copy, bytes) = (record.flags & send::ZERO_COPY != 0, record.next_bytes(segmented));
+        let mut entry = self.datagram_entry(send, self.sockets[slot].fd);
+        if record.segment != 0 && !segmented {
+            self.only_a_segment(&mut entry, send, bytes);
+        }
+        let op = self.start(entry, slot, send, bytes, zero_copy);
         let record = &mut self.sends[send];
         record.state = send::SUBMITTED;
         record.back = op;
@@ -136,13 +142,14 @@ impl<C: Counting> Ledger<'_, C> {
                 return (count, Reason::Empty);
             }
             let send = head - 1;
-            let &send::Send { flags, left, link, .. } = self.send_record(send);
+            let &send::Send { flags, left, bytes, link, .. } = self.send_record(send);
             let zero_copy = flags & send::ZERO_COPY != 0;
-            if zero_copy && self.over_limit(slot, self.sockets[slot].submitted, left) {
+            // A train that has begun goes on: what it has in flight comes back only when all of it has.
+            if zero_copy && left == bytes && self.over_limit(slot, self.sockets[slot].submitted, left) {
                 self.sockets[slot].flags |= socket::BLOCKED;
                 return (count, Reason::Limit);
             }
-            if !self.has_room() {
+            if !self.has_room() || !self.can_stage_segment() {
                 return (count, Reason::Full);
             }
             self.submit_datagram(send, slot);
@@ -154,6 +161,48 @@ impl<C: Counting> Ledger<'_, C> {
                 self.sends[link - 1].back = 0;
             }
             count += 1;
+        }
+    }
+
+    /// Whether a segment of a train can be staged.
+    #[inline]
+    fn can_stage_segment(&self) -> bool {
+        self.staged_messages < self.batch.len() && self.staged_iovecs + send::LEASES as u32 <= self.staging.len()
+    }
+
+    /// Turns the entry of a train into that of its next segment, in a message of its own without the control message
+    /// that has the kernel segment it.
+    #[cold]
+    fn only_a_segment(&mut self, entry: &mut Entry, send: u32, bytes: u32) {
+        let header = self.stage_segment(send, bytes);
+        let message = self.staged_messages;
+        self.batch[message] = Mmsghdr { header, ..Mmsghdr::default() };
+        self.staged_messages += 1;
+        entry.addr = self.core_base + self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
+    }
+
+    /// The message of the next segment of a train, whose iovecs are staged: there is room.
+    pub(crate) fn stage_segment(&mut self, send: u32, bytes: u32) -> Msghdr {
+        let first = self.staged_iovecs;
+        let &send::Send { position, lease_count, message, .. } = self.send_record(send);
+        let mut left = bytes as u64;
+        for i in position..lease_count {
+            let Some(&Iovec { base, len }) = self.sends[send].iovecs.get(i as usize) else { break };
+            let part = len.min(left);
+            self.staging[self.staged_iovecs] = Iovec { base, len: part };
+            self.staged_iovecs += 1;
+            left -= part;
+            if left == 0 {
+                break;
+            }
+        }
+        let control_len = message.control_len - send::SEGMENT_CONTROL_BYTES;
+        Msghdr {
+            iov: self.core_base + self.staging_at as u64 + first as u64 * size_of::<Iovec>() as u64,
+            iov_len: (self.staged_iovecs - first) as u64,
+            control: if control_len == 0 { 0 } else { message.control },
+            control_len,
+            ..message
         }
     }
 

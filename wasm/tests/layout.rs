@@ -90,6 +90,7 @@ fn records() {
             ("IOVECS", offset_of!(Send, iovecs)),
             ("NAME", offset_of!(Send, name)),
             ("CONTROL", offset_of!(Send, control)),
+            ("SEGMENT", offset_of!(Send, segment)),
             ("MAX_LEASES", send::LEASES),
             ("NAME_BYTES", send::NAME_BYTES),
             ("CONTROL_BYTES", send::CONTROL_BYTES),

@@ -1,0 +1,59 @@
+/**
+ * The boundaries of trains: what the receiver gets is what was sent, byte for byte and datagram for datagram.
+ */
+import { assertEquals } from "@std/assert";
+import { childJson, inNamespace } from "../support/child.ts";
+import { eachEngine, ENGINES } from "../support/engines.ts";
+import { NO_NAMESPACE, testIf } from "../support/skip.ts";
+import { type Train, travel } from "../support/trains.ts";
+
+/** The most that a datagram carries over each family. */
+const FAMILIES = { "127.0.0.1": 65_507, "::1": 65_527 } as const;
+
+/** Around every boundary: one segment, a short last one, the limit of segments, the largest payload. */
+function trains(limit: number, most: number): Train[] {
+  return [
+    ...([[1, 1], [2, 1], [1, 100], [99, 100], [100, 100], [101, 100], [199, 100], [200, 100], [201, 100]] as const),
+    ...[limit - 1, limit, limit + 1, 2 * limit + 1].map((segments): Train => [segments * 100, 100]),
+    [limit * 100 + 1, 100],
+    ...[most - 1, most, most + 1].map((bytes): Train => [bytes, 1400]),
+    ...[most - 1, most, most + 1].map((bytes): Train => [bytes, most]),
+    [most, most - 1],
+    [200_000, 1472],
+    [200_000, 30_000],
+  ];
+}
+
+for (const [hostname, most] of Object.entries(FAMILIES)) {
+  for (const connected of [true, false]) {
+    for (const zeroCopy of ["always", "never"] as const) {
+      const how = `${hostname}, ${connected ? "connected" : "not connected"}, zero-copy ${zeroCopy}`;
+      eachEngine(`boundaries of trains: ${how}`, async (io) => {
+        await using receiver = await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 });
+        const remote = connected ? receiver.localAddr : undefined;
+        await using sender = await io.bindUdp({ hostname, remote, zeroCopy });
+        assertEquals(sender.maxSegments, io.capabilities.udpSegments);
+        for (const train of trains(io.capabilities.udpSegments, most)) {
+          await travel(io, sender, receiver, train, connected ? {} : { to: receiver.localAddr });
+        }
+        assertEquals(sender.maxSegments, io.capabilities.udpSegments);
+        const { idsUnknown, idsDuplicate } = sender.stats();
+        assertEquals([idsUnknown, idsDuplicate], [0, 0]);
+      });
+    }
+  }
+}
+
+const PROGRAM = new URL("./programs/mtu_trains.ts", import.meta.url);
+const SMALL_MTU = inNamespace("ip link set lo mtu 1500 up");
+
+for (const engine of ENGINES) {
+  testIf(NO_NAMESPACE, `segments around an MTU of 1,500 bytes [${engine}]`, async () => {
+    const outcome = await childJson(PROGRAM, { args: [engine], within: SMALL_MTU });
+    const family = { 1471: "travelled", 1472: "travelled", 1473: "EMSGSIZE" };
+    assertEquals(outcome, {
+      "127.0.0.1": family,
+      "::1": { 1451: "travelled", 1452: "travelled", 1453: "EMSGSIZE" },
+    });
+  });
+}
