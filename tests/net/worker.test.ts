@@ -1,7 +1,7 @@
 /**
  * A Worker that is terminated with loans and receives outstanding takes nobody down and overwrites nothing.
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { childJson } from "../support/child.ts";
 import { ENGINES } from "../support/engines.ts";
 import { testIf } from "../support/skip.ts";
@@ -12,5 +12,19 @@ for (const engine of ENGINES) {
   testIf(undefined, `workers terminated with loans and receives outstanding [${engine}]`, async () => {
     const { terminated } = await childJson<{ terminated: number }>(PROGRAM, { args: [engine, "3"] });
     assertEquals(terminated, 3);
+  });
+}
+
+const LOAD = new URL("./programs/worker_load.ts", import.meta.url);
+/** What a terminated Worker leaves to the process: its sockets, and those of its engine. */
+const LEFT = 12;
+
+for (const engine of ENGINES) {
+  testIf(undefined, `workers under load, and others terminated in mid-flight [${engine}]`, async () => {
+    const { received, leftPerVictim } = await childJson<{ received: number[]; leftPerVictim: number }>(LOAD, {
+      args: [engine],
+    });
+    assertEquals(received, Array(4).fill(150 * 60_000));
+    assert(leftPerVictim <= LEFT, `${leftPerVictim} descriptors are left of each`);
   });
 }
