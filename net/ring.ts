@@ -210,10 +210,13 @@ export class Ring {
     return Math.floor(offset / PIECE_BYTES); // no lease crosses a piece
   }
 
-  /** Hands the kernel what was prepared. Answers how many entries it did not take: it has no memory for them now. */
+  /**
+   * Hands the kernel what was prepared. Answers how many entries it did not take, for which it has no memory now; -1 when there was
+   * nothing.
+   */
   enter(): number {
     const count = this.#core.raw.ring_publish();
-    if (count === 0) return 0;
+    if (count === 0) return -1;
     const taken = Math.max(0, this.#uring.enter(this.fd, count, 0, 0));
     if (taken < count) this.#core.raw.ring_cut();
     return count - taken;

@@ -136,6 +136,7 @@ export class UringEngine implements Engine {
 
   submit(endpoint: Endpoint): void {
     const { raw, u32, out } = this.#hub.core;
+    if (endpoint.head < 0) return;
     if (endpoint.withdrawn) return endpoint.failQueue("close", ERRNO.ECANCELED);
     while (raw.ring_fill(endpoint.slot, endpoint.generation) >= 0) {
       if (u32[out] !== BATCH_REASON.FULL) return;
@@ -148,16 +149,13 @@ export class UringEngine implements Engine {
 
   /** Has the kernel take what is prepared, so that there is room for more; `false` when there is none even so. */
   #makeRoom(): boolean {
-    const { raw } = this.#hub.core;
-    if (raw.ring_publish() === 0) return false;
-    const left = this.ring.enter();
-    return left === 0;
+    return this.ring.enter() === 0;
   }
 
   commit(): boolean {
-    const { raw, u32, out } = this.#hub.core;
-    if (raw.ring_publish() === 0) return false;
     const left = this.ring.enter();
+    if (left < 0) return false;
+    const { u32, out } = this.#hub.core;
     this.ring.reap();
     const [events, operations] = [u32[out + 1], u32[out + 2]];
     // What is being sent is over soon, and what was told may make more work; for all else the peer decides.
