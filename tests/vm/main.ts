@@ -9,11 +9,11 @@
 import { parseArgs } from "node:util";
 import { Archive } from "./archive.ts";
 import { run } from "./command.ts";
-import { type Run, runGuest } from "./guest.ts";
+import { runGuest } from "./guest.ts";
 import { prepareHost } from "./host.ts";
 import { buildCommon, buildModules } from "./initramfs.ts";
 import { buildModule } from "./kernel_module.ts";
-import { fetchKernel, type Kernel, LINES } from "./kernels.ts";
+import { fetchKernel, LINES } from "./kernels.ts";
 import { runHere } from "./own.ts";
 import { PROJECT } from "./project.ts";
 import { capabilityTable, engineTable, explanations, page, suiteTable, totalLine } from "./report.ts";
@@ -43,21 +43,24 @@ if (files.length === 0) {
 }
 
 const started = performance.now();
-const results: Result[] = [];
-const problem = chosen.some((name) => name !== OWN) ? await prepareHost() : undefined;
-const archive = problem === undefined && chosen.some((name) => name !== OWN) ? await Archive.open() : undefined;
-let common: Promise<string> | undefined;
+const guests = chosen.filter((name) => name !== OWN);
+const problem = guests.length > 0 ? await prepareHost() : undefined;
+const archive = problem === undefined && guests.length > 0 ? await Archive.open() : undefined;
+const common = archive !== undefined ? await buildCommon() : "";
 
-/** Boots the newest kernel of a line. */
-async function inGuest(name: string, archive: Archive): Promise<Result> {
+/** A run that is ready to begin, or what there is to say instead. */
+type Job = () => Promise<Result>;
+
+async function prepare(name: string): Promise<Job> {
+  if (name === OWN) return async () => ({ name, kernel: Deno.osRelease(), run: await runHere(only) });
+  const missing = (missing?: string): Job => () => Promise.resolve({ name, kernel: "", missing });
+  if (archive === undefined) return missing(problem);
   const kernel = await fetchKernel(archive, LINES.find((line) => line.name === name)!);
-  if (kernel === undefined) return { name, kernel: "", missing: "the archive has no such kernel any more" };
-  common ??= buildCommon();
-  const archives = [await common, await buildModules(kernel, await buildModule(archive, kernel))];
-  return { name, kernel: versionOf(kernel), run: await runGuest(kernel, archives, { only, deadlineMs: DEADLINE_MS }) };
+  if (kernel === undefined) return missing("the archive has no such kernel any more");
+  const archives = [common, await buildModules(kernel, await buildModule(archive, kernel))];
+  const text = `${kernel.release} (${kernel.version})`;
+  return async () => ({ name, kernel: text, run: await runGuest(kernel, archives, { only, deadlineMs: DEADLINE_MS }) });
 }
-
-const versionOf = ({ release, version }: Kernel) => `${release} (${version})`;
 
 function tell(result: Result): void {
   const { passed, failed, skipped } = totalOf(result);
@@ -70,19 +73,25 @@ function tell(result: Result): void {
   if (failed > 0 && result.run?.log !== undefined) console.log(`console log: ${result.run.log}`);
 }
 
-for (const name of chosen) {
-  let result: Result;
-  try {
-    if (name === OWN) result = { name, kernel: Deno.osRelease(), run: await runHere(only) };
-    else if (archive === undefined) result = { name, kernel: "", missing: problem };
-    else result = await inGuest(name, archive);
-  } catch (error) {
-    const run: Run = { rows: [], troubles: [error instanceof Error ? error.message : `${error}`], seconds: 0 };
-    result = { name, kernel: "", run };
-  }
-  tell(result);
-  results.push(result);
+/** What cannot even begin is a run with nothing but trouble. */
+function failed(name: string, error: unknown): Result {
+  const trouble = error instanceof Error ? error.message : `${error}`;
+  return { name, kernel: "", run: { rows: [], troubles: [trouble], seconds: 0 } };
 }
+
+const jobs: [string, Job][] = [];
+for (const name of chosen) {
+  jobs.push([name, await prepare(name).catch((error): Job => () => Promise.resolve(failed(name, error)))]);
+}
+const results: Result[] = [];
+const waiting = jobs.entries();
+// Suites wait as often as they compute: two processors carry two guests.
+await Promise.all(Array.from({ length: Math.max(1, navigator.hardwareConcurrency) }, async () => {
+  for (const [place, [name, job]] of waiting) {
+    results[place] = await job().catch((error) => failed(name, error));
+    tell(results[place]);
+  }
+}));
 
 const seconds = (performance.now() - started) / 1000;
 for (const text of [capabilityTable(results), suiteTable(results), engineTable(results), explanations(results)]) {

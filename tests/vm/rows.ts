@@ -12,6 +12,8 @@ export interface TestRow {
   readonly file: string;
   readonly name: string;
   readonly outcome: Outcome;
+  /** Since the test before. */
+  readonly seconds?: number;
   /** Why it was skipped, or what is wrong. */
   readonly why?: string;
 }

@@ -14,9 +14,14 @@ export interface Suite {
 
 /** Of the files that a pattern takes, those that other suites have, or where the kernel makes no difference. */
 const ELSEWHERE = [
+  "tests/net/arena_full.test.ts", // bookkeeping
   "tests/net/bad_input.test.ts", // refused before the kernel sees it
   "tests/net/elsewhere.test.ts", // runtimes that are not there
   "tests/net/forgotten.test.ts", // garbage collection
+  "tests/net/send_turns.test.ts", // bookkeeping
+  "tests/net/stats.test.ts", // bookkeeping
+  "tests/net/streams.test.ts", // the runtime's streams
+  "tests/net/zerocopy_policy.test.ts", // bookkeeping
   "tests/net/lease.test.ts", // bookkeeping
   "tests/net/lifetime.test.ts", // when the runtime ends
   "tests/net/permissions.test.ts", // the runtime's permissions

@@ -22,7 +22,9 @@ const FILES = {
   "etc/passwd": "root:x:0:0::/root:/bin/sh\nguest:x:1000:1000::/tmp:/bin/sh\n",
   "etc/group": "root:x:0:\nguest:x:1000:\n",
   "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
-  "etc/nsswitch.conf": "hosts: files\n",
+  "etc/nsswitch.conf": "hosts: files dns\n",
+  "etc/resolv.conf": "nameserver 127.0.0.1\n",
+  "etc/gai.conf": "",
 };
 
 /** Fills the folder `root`. */
