@@ -344,7 +344,11 @@ export class Endpoint {
     const { raw, u32, out } = this.hub.core;
     const slot = handleSlot(id);
     const generation = handleGeneration(id);
-    if (raw.send_cancel(slot, generation, 0) < 0) return this.hub.engine.abandon(id);
+    if (raw.send_cancel(slot, generation, 0) < 0) {
+      this.hub.engine.abandon(id);
+      // The kernel may have been done with a part of it just now, so that the rest is in the queue again.
+      if (raw.send_cancel(slot, generation, 0) < 0) return;
+    }
     const failure: SendFailure = { errno: 0, syscall: "sendmsg", reason };
     this.#ended(slot, failure, u32[out], u32[out + 1] !== 0);
     this.hub.resume(this);

@@ -112,7 +112,7 @@ export class Ring {
       }
       if (core.raw.ring_start(view.byteOffset) < 0) throw new NoRing("the kernel's rings have an unknown layout");
       this.#requireOperations();
-      const gathers = this.#probe(C.IORING_OP_SENDMSG_ZC, C.IORING_RECVSEND_FIXED_BUF) !== -ERRNO.EINVAL;
+      const gathers = this.#probe(C.IORING_OP_SENDMSG_ZC, C.IORING_RECVSEND_FIXED_BUF) === -ERRNO.EBADF;
       this.gathersRegistered = gathers && limits.gathersRegistered !== false;
     } catch (error) {
       system.libc.call.close(this.fd);
@@ -148,7 +148,10 @@ export class Ring {
     if (missing) throw new NoRing("the kernel's io_uring has no zero-copy sends (Linux 6.1)");
   }
 
-  /** What the kernel says of an operation on no descriptor: EINVAL when it does not know its flags, else EBADF. */
+  /**
+   * What the kernel says of an operation on no descriptor: EBADF when it knows the flags, else EINVAL, or EFAULT where it looks for the
+   * registered buffer first, and there is none yet (Linux 6.12).
+   */
   #probe(opcode: number, ioprio: number): number {
     const { raw, u32, out } = this.#core;
     const { view, address } = this.#scratch;

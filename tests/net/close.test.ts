@@ -7,7 +7,7 @@ import { fillPattern, leaseOf, mismatch, receive, receiveText } from "../support
 import { eachEngine } from "../support/engines.ts";
 import { fails } from "../support/failures.ts";
 import { assertAllReturned, assertLedger } from "../support/ledger.ts";
-import { connectedPair, tightPair } from "../support/pairs.ts";
+import { connectedPair, tightPair, untilStalled } from "../support/pairs.ts";
 import { settled, turns, until } from "../support/turns.ts";
 
 /** Practically for ever: a close that needed its deadline would hang. */
@@ -186,7 +186,7 @@ eachEngine("one stalled peer beside a fast one", async (io) => {
     { length: 3 },
     () => stalled.conn.send(new Uint8Array(2 * MEGABYTE)).catch((error) => error),
   );
-  await until(() => stalled.conn.stats().bytesAccepted > 0);
+  await untilStalled(io, stalled.conn);
   let moved = 0;
   const reading = (async () => {
     const bytes = await receive(io, fast.peer);

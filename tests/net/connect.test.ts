@@ -3,8 +3,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
-import { eachEngine } from "../support/engines.ts";
+import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { NO_NAMESPACE, testIf } from "../support/skip.ts";
 
@@ -71,7 +70,7 @@ const setup = (resolver: string) => [
 
 for (const engine of ENGINES) {
   testIf(
-    NO_NAMESPACE,
+    NO_ENGINE[engine] ?? NO_NAMESPACE,
     `every address of a name is tried; timeouts and aborts of a silent peer [${engine}]`,
     async () => {
       const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...setup(QUICK)) });
@@ -92,16 +91,20 @@ for (const engine of ENGINES) {
     },
   );
 
-  testIf(NO_NAMESPACE, `what nobody waits for any more lets the process end [${engine}]`, async () => {
-    const within = inNamespace(...setup(SLOW));
-    const { timeout, ...rest } = await childJson<Record<string, string>>(ABANDONED, { args: [engine], within });
-    assertEquals(
-      timeout,
-      "ETIMEDOUT getaddrinfo: Cannot connect to slow.test:9 within 50 ms: the name server did not answer",
-    );
-    for (const [name, outcome] of Object.entries(rest)) {
-      const expected = name.includes("bort") ? "Error: no patience" : "ERR_CLOSED ";
-      assert(outcome.startsWith(expected), `${name}: ${outcome}`);
-    }
-  });
+  testIf(
+    NO_ENGINE[engine] ?? NO_NAMESPACE,
+    `what nobody waits for any more lets the process end [${engine}]`,
+    async () => {
+      const within = inNamespace(...setup(SLOW));
+      const { timeout, ...rest } = await childJson<Record<string, string>>(ABANDONED, { args: [engine], within });
+      assertEquals(
+        timeout,
+        "ETIMEDOUT getaddrinfo: Cannot connect to slow.test:9 within 50 ms: the name server did not answer",
+      );
+      for (const [name, outcome] of Object.entries(rest)) {
+        const expected = name.includes("bort") ? "Error: no patience" : "ERR_CLOSED ";
+        assert(outcome.startsWith(expected), `${name}: ${outcome}`);
+      }
+    },
+  );
 }

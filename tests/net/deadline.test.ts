@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/deadline.ts", import.meta.url);
@@ -23,7 +23,7 @@ interface Outcome {
 
 for (const engine of ENGINES) {
   for (const how of ["close", "abort"]) {
-    testIf(NO_VETH, `${how} with megabytes stalled over a veth pair [${engine}]`, async () => {
+    testIf(NO_ENGINE[engine] ?? NO_VETH, `${how} with megabytes stalled over a veth pair [${engine}]`, async () => {
       const outcome = await childJson<Outcome>(PROGRAM, { args: [engine, how], within: inNamespace() });
       const { stalled, errors, ...after } = outcome;
       assert(stalled.bytesAccepted > 2 * MEGABYTE, JSON.stringify(stalled));

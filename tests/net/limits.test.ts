@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { childJson, inNamespace, patiently } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/stalled_sends.ts", import.meta.url);
@@ -46,19 +46,23 @@ for (const engine of ENGINES) {
   // Without any lockable memory there is no ring: see uring_memory.test.ts.
   for (const kilobytes of engine === "uring" ? [64, 256] : [0, 64, 256]) {
     testIf(
-      NO_LIMIT,
+      NO_ENGINE[engine] ?? NO_LIMIT,
       `${kilobytes} KiB of lockable memory [${engine}]`,
       () => check(engine, lockable(kilobytes * 1024)),
     );
   }
   for (const bytes of [2000, 20_480]) {
     const setup = ["ip link set lo up", `echo ${bytes} > /proc/sys/net/core/optmem_max`];
-    testIf(NO_OPTMEM, `optmem_max ${bytes} [${engine}]`, () => check(engine, inNamespace(...setup)));
+    testIf(
+      NO_ENGINE[engine] ?? NO_OPTMEM,
+      `optmem_max ${bytes} [${engine}]`,
+      () => check(engine, inNamespace(...setup)),
+    );
   }
 }
 
 for (const engine of ENGINES) {
-  testIf(NO_FILES, `descriptors run out, and come back [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_FILES, `descriptors run out, and come back [${engine}]`, async () => {
     const outcome = await childJson<Record<string, string>>(FEW_DESCRIPTORS, { args: [engine], within: FILES });
     const { afterwards, sockets, lookupAgain, ...failures } = outcome;
     for (const [name, failure] of Object.entries(failures)) {

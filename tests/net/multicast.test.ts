@@ -3,7 +3,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/multicast.ts", import.meta.url);
@@ -25,7 +25,7 @@ const [unshare, ...rest] = inNamespace(...SETUP);
 const NO_DEVICE = NO_NAMESPACE ?? lacks("needs veth devices", unshare, ...rest, "true");
 
 for (const engine of ENGINES) {
-  testIf(NO_DEVICE, `multicast and broadcast [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_DEVICE, `multicast and broadcast [${engine}]`, async () => {
     assertEquals(await childJson(PROGRAM, { args: [engine], within: inNamespace(...SETUP) }), {
       before: false,
       joined: true,

@@ -3,7 +3,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/off_host.ts", import.meta.url);
@@ -21,7 +21,7 @@ const [unshare, ...rest] = inNamespace(...SETUP);
 const NO_DEVICES = NO_NAMESPACE ?? lacks("needs ifb and veth devices", unshare, ...rest, "true");
 
 for (const engine of ENGINES) {
-  testIf(NO_DEVICES, `off this host [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_DEVICES, `off this host [${engine}]`, async () => {
     const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...SETUP) });
     const copies = engine === "copy";
     assertEquals(outcome, {

@@ -7,8 +7,8 @@ import { receive } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
-import { connectedPair, tightPair } from "../support/pairs.ts";
-import { settled, until } from "../support/turns.ts";
+import { connectedPair, tightPair, untilStalled } from "../support/pairs.ts";
+import { settled } from "../support/turns.ts";
 
 const MEGABYTE = 1 << 20;
 
@@ -18,15 +18,16 @@ eachEngine("the peer resets in mid-send: the first send was partly accepted, the
   for (let i = 0; i < 3; i++) leases.push(await io.lease(MEGABYTE));
   const sends = leases.map((lease) => conn.send(lease));
   const outcomes = Promise.allSettled(sends);
-  await until(() => conn.stats().bytesAccepted > 0);
-  const { bytesAccepted } = conn.stats();
+  const stalledAt = await untilStalled(io, conn);
   await peer.abort();
   const [first, ...others] = (await outcomes).map((outcome) => {
     assertEquals(outcome.status, "rejected");
     return (outcome as PromiseRejectedResult).reason as RingletError;
   });
   assert(["ECONNRESET", "EPIPE"].includes(first.code), first.message);
+  const { bytesAccepted } = conn.stats();
   assertEquals([first.syscall, first.bytesAccepted], ["sendmsg", bytesAccepted]);
+  if (stalledAt > 0) assertEquals(bytesAccepted, stalledAt);
   assert(bytesAccepted > 0 && bytesAccepted < MEGABYTE, `partly: ${bytesAccepted}`);
   assert(first.released !== undefined, "a partly accepted send tells when the memory is free");
   await first.released;
@@ -50,8 +51,9 @@ eachEngine("a send in mid-flight that is given up says what was accepted", async
   const lease = await io.lease(2 * MEGABYTE);
   const sent = conn.send(lease, { signal: abort.signal });
   const outcome = sent.then(() => undefined, (error) => error);
-  await until(() => conn.stats().bytesAccepted > 0 && conn.stats().queued === 1);
-  const { bytesAccepted } = conn.stats();
+  await untilStalled(io, conn);
+  const { bytesAccepted, queued } = conn.stats();
+  assertEquals(queued, 1);
   const reason = new Error("enough");
   abort.abort(reason);
   const error = await outcome;
@@ -95,7 +97,8 @@ eachEngine("giving up large bytes in mid-flight stops the chunks that follow", a
   const { conn, peer } = await tightPair(io, { maxInFlightBytes: MEGABYTE });
   const abort = new AbortController();
   const sent = conn.send(new Uint8Array(8 * MEGABYTE), { signal: abort.signal }).catch((error) => error);
-  await until(() => conn.stats().bytesAccepted > 0 && conn.stats().queued > 0);
+  await untilStalled(io, conn);
+  assert(conn.stats().queued > 0);
   abort.abort(new Error("enough"));
   const error = await sent;
   assert(error instanceof RingletError && error.bytesAccepted! > 0, `${error}`);

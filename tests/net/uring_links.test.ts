@@ -158,6 +158,21 @@ for (const gathering of Object.keys(GATHERINGS)) {
     });
   });
 
+  testIf(NO_RING, `an abort finds what has come back to the queue: ${gathering}`, async () => {
+    await withStalled(gathering, async (io, { conn, peer }) => {
+      const sends = new Sends(io, conn);
+      sends.add(1, 3_000_000);
+      await turns();
+      // The kernel is done with a part, which nobody has looked at yet; the rest waits in the queue when the abort comes.
+      const early = readPast(peer, 100_000);
+      sends.abort(0);
+      assert(await settled(sends.fates[0]), "the abort was lost");
+      const receiving = receive(io, peer);
+      await conn.closeWrite();
+      assertSame(concat([early, await receiving]), await sends.expected());
+    });
+  });
+
   testIf(NO_RING, `a peer that resets in the middle of a chain: ${gathering}`, async () => {
     await withStalled(gathering, async (io, { conn, peer }) => {
       const sends = new Sends(io, conn);

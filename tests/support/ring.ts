@@ -15,6 +15,15 @@ import { endpointOf } from "./sockopt.ts";
 /** What is missing for rings in the program's own memory. */
 export const NO_RING: string | undefined = lacksRing(openSystem(), release());
 
+/** What is missing for entries that gather several leases of registered memory. */
+export async function lacksGathering(): Promise<string | undefined> {
+  if (NO_RING !== undefined) return NO_RING;
+  await using io = await openWithin({}, { engine: "uring", arenaBytes: 1 << 20 });
+  return io.capabilities.gathersRegistered
+    ? undefined
+    : `needs registered buffers that gather (Linux 6.15), this is ${release()}`;
+}
+
 /** The ways in which a kernel takes the parts of a send: each needs other entries of the ring. */
 export const GATHERINGS: Record<string, RingLimits> = {
   "one entry gathers registered memory": {},

@@ -2,15 +2,24 @@
  * Loud skips: a test that cannot run here says so and why, and the summary counts it.
  */
 import { spawnSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 
+/** How many times slower than an ordinary machine this one is: one that is emulated says so. */
+const SLOWNESS = Number(process.env.RINGLET_SLOWNESS ?? 1);
 /** A test that hangs fails instead. Far longer than any test takes: nothing is measured with it. */
-export const HANG_MS = 60_000;
+export const HANG_MS = 60_000 * SLOWNESS;
+
+/** Where a program that runs tests wants to read why some are skipped: not every reporter shows what tests print. */
+const SKIPS_FILE = process.env.RINGLET_SKIPS;
 
 /** Registers a test, or skips it loudly when `missing` says what it would need. */
 export function testIf(missing: string | undefined, name: string, body: () => void | Promise<void>): void {
-  if (missing !== undefined) console.log(`SKIP ${name}: ${missing}`);
+  if (missing !== undefined) {
+    console.log(`SKIP ${name}: ${missing}`);
+    if (SKIPS_FILE) appendFileSync(SKIPS_FILE, `${JSON.stringify({ name, missing })}\n`);
+  }
   test(name, { skip: missing ?? false, timeout: HANG_MS }, body);
 }
 
