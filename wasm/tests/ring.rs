@@ -111,6 +111,8 @@ fn rare_things_happen() {
         ("failed", sum(|seen| seen.failed)),
         ("late", sum(|seen| seen.late)),
         ("released", sum(|seen| seen.released)),
+        ("at once", sum(|seen| seen.at_once)),
+        ("reaped", sum(|seen| seen.reaped)),
     ] {
         println!("{what}: {times}");
         assert!(times > 10, "{what}: {times}");

@@ -81,7 +81,8 @@ impl World<'_> {
             socket.queue.pop_front();
             socket.counters.accepted += 1;
             self.counters.accepted += 1;
-            self.events.push_back(Event { kind: ACCEPTED, send: slot, generation, value: send.bytes });
+            let told = if send.reaped { &mut self.reaped } else { &mut self.events };
+            told.push_back(Event { kind: ACCEPTED, send: slot, generation, value: send.bytes });
             if send.refs == 0 {
                 self.released(slot);
             }
@@ -214,9 +215,9 @@ impl World<'_> {
         }
         let expected = head.map(|head| {
             let last = self.sends[head as usize].last;
-            (head, last, self.withdraw(head))
+            (head, last, self.withdraw(head, b % 3))
         });
-        assert_eq!(self.real.batch_fail(slot, generation, 0), expected, "fail");
+        assert_eq!(self.real.batch_fail(slot, generation, b % 3), expected, "fail");
     }
 
     pub(super) fn take_id(&mut self, a: u32, b: u32) {
@@ -350,6 +351,17 @@ impl World<'_> {
             assert_eq!(self.real.events_take(waiting + 1), Err(Fault::Range));
         }
         self.take_n(if a % 4 == 0 { a % (waiting + 1) } else { waiting });
+    }
+
+    /// Takes events of reaped sends: all that can be seen in one piece, or some.
+    pub(super) fn take_reaped(&mut self, a: u32) {
+        let (ready, _) = self.real.reaped.ready();
+        assert!(ready > 0 || self.reaped.is_empty());
+        let n = if a % 4 == 3 { a % (ready + 1) } else { ready };
+        for i in 0..n {
+            assert_eq!(Some(self.real.reaped.peek(i)), self.reaped.pop_front(), "event of a reaped send");
+        }
+        self.real.reaped.skip(n).expect("events");
     }
 
     pub(super) fn take_n(&mut self, n: u32) {

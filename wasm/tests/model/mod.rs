@@ -66,6 +66,7 @@ pub struct Send {
     pub socket: u32,
     pub socket_generation: u32,
     pub zero_copy: bool,
+    pub reaped: bool,
     pub copied: bool,
     pub refs: u32,
     pub bytes: u32,
@@ -113,6 +114,8 @@ pub struct World<'a> {
     pub sends: Vec<Slot<Send>>,
     pub sockets: Vec<Slot<Socket>>,
     pub events: VecDeque<Event>,
+    /// Events of reaped sends.
+    pub reaped: VecDeque<Event>,
     pub counters: Counters,
     pub first_id: u32,
     loans: u64,
@@ -137,6 +140,7 @@ impl<'a> World<'a> {
             sends: slots(sizes.sends),
             sockets: slots(sizes.sockets),
             events: VecDeque::new(),
+            reaped: VecDeque::new(),
             counters: Counters::default(),
             first_id,
             loans: 0,
@@ -167,7 +171,8 @@ impl<'a> World<'a> {
             32 => self.take_id(a, b),
             33..=36 => self.complete(a, b, c),
             37 => self.suspect(a, b, c),
-            _ => self.take_events(a),
+            38 => self.take_events(a),
+            _ => self.take_reaped(a),
         }
     }
 
@@ -185,6 +190,11 @@ impl<'a> World<'a> {
         assert_eq!(carve.used_blocks(), self.arena.blocks(), "blocks");
         assert_eq!(carve.largest_free(), self.arena.largest_gap(), "neighbours are merged");
         assert_eq!(self.real.events.count() as usize, self.events.len(), "events waiting");
+        assert_eq!(self.real.reaped.count() as usize, self.reaped.len(), "events of reaped sends waiting");
+        assert!((self.reaped.len() as u64) < self.sizes.reaped(), "events of reaped sends were overwritten");
+        let begun = |send: &&Send| send.state != State::Open;
+        let out = self.sends.iter().filter_map(|slot| slot.live.as_ref()).filter(begun).count();
+        assert_eq!(self.real.sends_out as usize, out, "sends that are not over");
         let queued: u64 =
             self.sockets.iter().filter_map(|slot| slot.live.as_ref()).map(|socket| socket.queue.len() as u64).sum();
         assert_eq!(counters.sends, counters.accepted + counters.failed + queued, "sends");
@@ -211,6 +221,11 @@ impl<'a> World<'a> {
             assert_eq!(real.queued() as usize, model.queue.len(), "queue");
             assert_eq!(real.in_flight(), model.in_flight, "bytes in flight");
             assert_eq!(real.tally.counters(), model.counters, "totals of a socket");
+            let whose = |send: &&Send| {
+                (send.socket, send.socket_generation) == (slot, model.generation) && send.state != State::Open
+            };
+            let sends = self.sends.iter().filter_map(|slot| slot.live.as_ref()).filter(whose).count();
+            assert_eq!(real.sends as usize, sends, "sends of a socket that are not over");
         }
     }
 
@@ -233,6 +248,9 @@ impl<'a> World<'a> {
         }
         let waiting = self.events.len() as u32;
         self.take_n(waiting);
+        while !self.reaped.is_empty() {
+            self.take_reaped(0);
+        }
         for slot in 0..self.sizes.leases {
             while let Some(lease) = self.leases[slot as usize].live.clone() {
                 if lease.receiving {

@@ -1,7 +1,7 @@
 //! Sockets and sends: put together, queued, withdrawn, released.
 
 use super::*;
-use ringlet_core::events::RELEASED;
+use ringlet_core::events::{CUT, REFUSED, RELEASED};
 use ringlet_core::queue::Withdrawn;
 use ringlet_core::send;
 
@@ -74,8 +74,10 @@ impl World<'_> {
 
     pub(super) fn send_new(&mut self, a: u32, b: u32, c: u32) {
         let (socket, generation) = self.pick_socket(a, b);
-        let (flags, name) = (c % 33 / 16, c % 34);
-        let expected = self.expect_open(socket, generation, flags, name).and_then(|()| self.room_for_send());
+        let reaped = if b >> 20 & 3 == 0 { send::REAPED } else { 0 };
+        let flags = (c % 33 / 16) | reaped;
+        let name = c % 34;
+        let expected = self.expect_open(socket, generation, flags, name).and_then(|()| self.room_for_send(flags));
         let got = self.real.send_new(socket, generation, flags, name);
         match expected {
             Err(fault) => assert_eq!(got, Err(fault)),
@@ -91,14 +93,15 @@ impl World<'_> {
 
     pub(super) fn expect_open(&mut self, socket: u32, generation: u32, flags: u32, name: u32) -> Result<(), Fault> {
         self.socket(socket, generation)?;
-        if flags > 1 || name > 32 {
+        if flags & !send::ASKED != 0 || name > 32 {
             return Err(Fault::Range);
         }
         Ok(())
     }
 
-    pub(super) fn room_for_send(&self) -> Result<(), Fault> {
-        if self.sends.iter().all(|slot| slot.live.is_some()) {
+    pub(super) fn room_for_send(&self, flags: u32) -> Result<(), Fault> {
+        let full = flags & send::REAPED != 0 && self.reaped.len() >= self.sends.len();
+        if full || self.sends.iter().all(|slot| slot.live.is_some()) {
             Err(Fault::NoSlot)
         } else {
             Ok(())
@@ -112,7 +115,8 @@ impl World<'_> {
             state: State::Open,
             socket,
             socket_generation,
-            zero_copy: flags == 1,
+            zero_copy: flags & send::ZERO_COPY != 0,
+            reaped: flags & send::REAPED != 0,
             copied: false,
             refs: 0,
             bytes: 0,
@@ -234,10 +238,11 @@ impl World<'_> {
         let (at, bytes) = self.choose_part(lease, b, c);
         let (flags, name) = ((a >> 8) % 8 / 2 % 3, if a >> 16 & 15 == 0 { 33 } else { 28 });
         let flags = flags.min(if a >> 20 & 3 == 0 { 2 } else { 1 });
+        let flags = flags | if b & 1 == 0 { send::REAPED } else { 0 } | if b & 2 == 0 { send::AT_ONCE } else { 0 };
         let expected = self
             .expect_open(socket, generation, flags, name)
             .and_then(|()| self.expect_part(lease, lease_generation, at, bytes))
-            .and_then(|()| self.room_for_send());
+            .and_then(|()| self.room_for_send(flags));
         let got = self.real.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
         match expected {
             Err(fault) => assert_eq!(got, Err(fault), "send_one"),
@@ -261,22 +266,29 @@ impl World<'_> {
             Ok(send) if send.state == State::Queued => Ok(()),
             Ok(_) => Err(Fault::Busy),
         };
-        let expected = expected.map(|()| self.withdraw(slot));
-        assert_eq!(self.real.send_cancel(slot, generation, 0), expected, "cancel");
+        let errno = slot % 5;
+        let expected = expected.map(|()| self.withdraw(slot, errno));
+        assert_eq!(self.real.send_cancel(slot, generation, errno), expected, "cancel");
     }
 
-    pub(super) fn withdraw(&mut self, slot: u32) -> Withdrawn {
+    pub(super) fn withdraw(&mut self, slot: u32, errno: u32) -> Withdrawn {
         let send = self.sends[slot as usize].live.as_mut().expect("a send");
         let socket = self.sockets[send.socket as usize].live.as_mut().expect("a socket");
         socket.queue.retain(|&queued| queued != slot);
         self.counters.failed += 1;
-        let accepted = send.accepted;
-        if accepted == 0 && send.refs == 0 {
+        let (accepted, refs, reaped, generation) = (send.accepted, send.refs, send.reaped, send.generation);
+        let whole = accepted == 0 && refs == 0;
+        if reaped {
+            let kind = if whole { REFUSED } else { CUT };
+            self.reaped.push_back(Event { kind, send: slot, generation, value: errno });
+        }
+        if whole {
             self.undo(slot);
             return Withdrawn { accepted, whole: true };
         }
+        let send = self.sends[slot as usize].live.as_mut().expect("a send");
         send.state = State::Accepted;
-        if send.refs == 0 {
+        if refs == 0 {
             self.released(slot);
         }
         Withdrawn { accepted, whole: false }
@@ -288,10 +300,16 @@ impl World<'_> {
         let event = Event { kind: RELEASED, send: slot, generation: send.generation, value: send.copied as u32 };
         let socket = self.sockets[send.socket as usize].live.as_mut().expect("a socket");
         socket.in_flight -= send.lent as u64;
+        let reaped = send.reaped;
         let parts = std::mem::take(&mut send.parts);
         for part in parts {
             self.end_loan(part.lease);
         }
-        self.events.push_back(event);
+        if reaped {
+            self.sends[slot as usize].live = None;
+            self.reaped.push_back(event);
+        } else {
+            self.events.push_back(event);
+        }
     }
 }

@@ -41,19 +41,19 @@ impl World {
     }
 
     /// Bytes that count against a socket's limit.
-    fn busy(&mut self, slot: u32) -> u64 {
+    pub(super) fn busy(&mut self, slot: u32) -> u64 {
         let generation = self.model.socket(slot).generation;
         let socket = self.core.socket(slot, generation).expect("a socket");
         socket.in_flight() + socket.submitted
     }
 
-    fn over_limit(&mut self, slot: u32, busy: u64) -> bool {
+    pub(super) fn over_limit(&mut self, slot: u32, busy: u64) -> bool {
         let &mut Send { socket, zero_copy, bytes, taken, .. } = self.model.send(slot);
         let limit = self.model.socket(socket).limit;
         zero_copy && taken == 0 && busy != 0 && limit != u32::MAX && busy + bytes as u64 > limit as u64
     }
 
-    fn datagrams_filled(&mut self, socket: u32, count: u32, mut busy: u64) {
+    pub(super) fn datagrams_filled(&mut self, socket: u32, count: u32, mut busy: u64) {
         for _ in 0..count {
             let slot = self.model.socket(socket).queue.pop_front().expect("a datagram");
             assert!(!self.over_limit(slot, busy), "over the limit");

@@ -109,6 +109,8 @@ pub struct Seen {
     pub late: u64,
     pub released: u64,
     pub gathered: u64,
+    pub at_once: u64,
+    pub reaped: u64,
 }
 
 impl World {
@@ -153,7 +155,8 @@ impl World {
             21..=23 => (0..=self.dice.below(3)).for_each(|_| self.kernel.notify(&mut self.dice)),
             24 => self.kernel.repeat(&mut self.dice, self.start.sizes.operations()),
             25..=28 => self.reap(),
-            29..=32 => self.dispatch(),
+            29..=31 => self.dispatch(),
+            32 => self.reap_sends(),
             33 => self.abandon_some(),
             34 => self.change_queued(),
             35 => self.call(),
@@ -187,6 +190,12 @@ impl World {
         let ready = |i: &u32| self.core.events.peek(*i).kind == ringlet_core::events::READY;
         let told = waiting - (0..waiting).filter(ready).count() as u32;
         assert_eq!(told as usize, self.model.expected.len(), "events: {:?}", self.model.expected);
+        assert_eq!(self.core.reaped.count() as usize, self.model.expected_reaped.len(), "events of reaped sends");
+        assert!(
+            (self.core.reaped.count() as u64) < self.start.sizes.reaped(),
+            "events of reaped sends were overwritten"
+        );
+        assert_eq!(self.core.sends_out as usize, self.model.sends.iter().flatten().count(), "sends that are not over");
         let ring = self.core.ring.as_ref().expect("a ring");
         assert_eq!(ring.room() + ring.pending(), self.start.sizes.ring);
         assert_eq!(ring.lost(), 0);
@@ -200,6 +209,10 @@ impl World {
         assert_eq!(real.outstanding(), model.outstanding, "notifications to come");
         assert_eq!(real.in_flight(), model.in_flight, "bytes in flight");
         assert_eq!(real.tally.counters(), model.counters, "totals of a socket");
+        let whose = (slot, model.generation);
+        let sends =
+            self.model.sends.iter().flatten().filter(|send| (send.socket, send.socket_generation) == whose).count();
+        assert_eq!(real.sends as usize, sends, "sends of a socket that are not over");
         // What the kernel has not seen is the core's own affair.
         if pending == 0 {
             assert_eq!(real.submitted, model.submitted, "bytes without a result");
@@ -268,6 +281,7 @@ impl World {
         }
         self.reap();
         self.dispatch();
+        self.reap_sends();
     }
 
     /// Whether nobody has anything left to do.
@@ -275,6 +289,7 @@ impl World {
         let queues = self.model.sockets.iter().flatten().all(|socket| socket.queue.is_empty() && socket.chain == 0);
         let kernel = self.kernel.busy() == 0 && self.kernel.holding() == 0 && self.kernel.rings.idle();
         let ring = self.core.ring.as_ref().is_some_and(|ring| ring.pending() == 0);
-        queues && kernel && ring && self.core.events.count() == 0 && self.core.operations_out() == 0
+        let told = self.core.events.count() + self.core.reaped.count() == 0;
+        queues && kernel && ring && told && self.core.operations_out() == 0
     }
 }

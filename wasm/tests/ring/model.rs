@@ -3,7 +3,7 @@
 
 use super::records::{Lease, Place, Send, Socket};
 use ringlet_core::counters::{Counters, SocketCounters};
-use ringlet_core::events::{Event, ACCEPTED, RELEASED};
+use ringlet_core::events::{Event, ACCEPTED, CUT, REFUSED, RELEASED};
 use ringlet_core::layout::Sizes;
 use ringlet_core::send::Iovec;
 use std::collections::{HashMap, VecDeque};
@@ -29,6 +29,8 @@ pub struct Model {
     pub(super) held: HashMap<u64, u32>,
     /// Events that must come, READY apart.
     pub expected: VecDeque<Event>,
+    /// Those of reaped sends.
+    pub expected_reaped: VecDeque<Event>,
     /// Operations that are not over.
     pub operations: u32,
     /// Calls that are over, whose result nobody has looked at: their slots are still theirs.
@@ -53,6 +55,7 @@ impl Model {
             entered: HashMap::new(),
             held: HashMap::new(),
             expected: VecDeque::new(),
+            expected_reaped: VecDeque::new(),
             operations: 0,
             done: 0,
             totals: Counters::default(),
@@ -168,8 +171,8 @@ impl Model {
 
     pub(super) fn accepted(&mut self, slot: u32) {
         let send = self.send(slot);
-        let (socket, generation, bytes) = (send.socket, send.generation, send.bytes);
-        self.expected.push_back(Event { kind: ACCEPTED, send: slot, generation, value: bytes });
+        let (socket, bytes) = (send.socket, send.bytes);
+        self.expect(ACCEPTED, slot, bytes);
         self.count(socket, |counters| counters.accepted += 1);
         self.over(slot);
     }
@@ -182,24 +185,38 @@ impl Model {
         }
     }
 
+    /// An event of a send, where it is told.
+    fn expect(&mut self, kind: u32, slot: u32, value: u32) {
+        let &mut Send { generation, reaped, .. } = self.send(slot);
+        let told = if reaped { &mut self.expected_reaped } else { &mut self.expected };
+        told.push_back(Event { kind, send: slot, generation, value });
+    }
+
     pub(super) fn released(&mut self, slot: u32) {
         let send = self.send(slot);
         send.place = Place::Released;
-        let event = Event { kind: RELEASED, send: slot, generation: send.generation, value: send.copied as u32 };
         let (socket, lent, parts) = (send.socket, send.lent, send.parts.clone());
-        self.expected.push_back(event);
+        let (copied, reaped) = (send.copied, send.reaped);
+        self.expect(RELEASED, slot, copied as u32);
+        if reaped {
+            self.sends[slot as usize] = None;
+        }
         self.socket(socket).in_flight -= lent as u64;
         for part in parts {
             self.end_loan(part.lease);
         }
     }
 
-    /// The program takes a send out of its queue. Returns what was accepted, and whether nothing happened at all.
-    pub fn withdraw(&mut self, slot: u32) -> (u32, bool) {
-        let Send { socket, taken, holders, parts, .. } = self.send(slot).clone();
+    /// The program takes a send out of its queue, for the reason `errno`. Returns what was accepted, and whether nothing
+    /// happened at all.
+    pub fn withdraw(&mut self, slot: u32, errno: u32) -> (u32, bool) {
+        let Send { socket, taken, holders, parts, reaped, .. } = self.send(slot).clone();
         self.socket(socket).queue.retain(|&queued| queued != slot);
         self.totals.failed += 1;
         let whole = taken == 0 && holders.is_empty();
+        if reaped {
+            self.expect(if whole { REFUSED } else { CUT }, slot, errno);
+        }
         if !whole {
             self.over(slot);
             return (taken, false);

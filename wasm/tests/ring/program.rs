@@ -138,6 +138,21 @@ impl World {
         self.model.done -= called;
     }
 
+    /// Looks at what became of reaped sends: at all of it, or now and then only at some.
+    pub fn reap_sends(&mut self) {
+        let (ready, first) = self.core.reaped.ready();
+        let n = if self.dice.one_in(4) { self.dice.below(ready as usize + 1) as u32 } else { ready };
+        for i in 0..n {
+            let event = self.core.reaped.peek(i);
+            let same = |expected: &Event| (expected.send, expected.generation) == (event.send, event.generation);
+            let at = self.model.expected_reaped.iter().position(same);
+            let expected = at.and_then(|at| self.model.expected_reaped.remove(at));
+            assert_eq!(expected, Some(event), "an event of a reaped send, from {first} on");
+            self.seen.reaped += 1;
+        }
+        self.core.reaped.skip(n).expect("events that were seen");
+    }
+
     fn handle(&mut self, event: Event) {
         if event.kind == READY {
             self.seen.ready += 1;

@@ -38,7 +38,10 @@ pub enum Place {
 pub struct Send {
     pub generation: u32,
     pub socket: u32,
+    pub socket_generation: u32,
     pub zero_copy: bool,
+    /// Its events wait apart, and its record is free with its release.
+    pub reaped: bool,
     pub parts: Vec<Part>,
     pub bytes: u32,
     pub taken: u32,

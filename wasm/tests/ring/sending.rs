@@ -3,7 +3,7 @@
 use super::records::{Lease, Part, Place, Send, Socket};
 use super::World;
 use ringlet_core::queue::Withdrawn;
-use ringlet_core::send::{self, ZERO_COPY};
+use ringlet_core::send::{self, AT_ONCE, REAPED, ZERO_COPY};
 use ringlet_core::Fault;
 
 /// Bytes of the destinations of datagrams.
@@ -18,7 +18,8 @@ impl World {
         let parts: Vec<_> = (0..many).filter_map(|_| self.some_part()).collect();
         let name = if self.model.socket(socket).datagram { self.dice.of(&NAMES) } else { 0 };
         if self.dice.one_in(2) && parts.len() == 1 {
-            self.send_one(socket, zero_copy, parts[0], name);
+            let flags = self.dice.of(&[0, REAPED, AT_ONCE, REAPED | AT_ONCE]);
+            self.send_with(socket, flags | if zero_copy { ZERO_COPY } else { 0 }, parts[0], name);
         } else {
             let control = self.model.socket(socket).datagram && self.dice.one_in(8);
             self.send_many(socket, zero_copy, &parts, name, control);
@@ -41,11 +42,19 @@ impl World {
 
     /// Queues a send of one part. Its slot; `None` without a record.
     pub fn send_one(&mut self, socket: u32, zero_copy: bool, part: (u32, u32, u32), name: u32) -> Option<u32> {
-        let &mut Socket { generation, .. } = self.model.socket(socket);
+        self.send_with(socket, if zero_copy { ZERO_COPY } else { 0 }, part, name)
+    }
+
+    /// The same with any flags.
+    pub fn send_with(&mut self, socket: u32, flags: u32, part: (u32, u32, u32), name: u32) -> Option<u32> {
+        let &mut Socket { generation, datagram, .. } = self.model.socket(socket);
         let (lease, at, bytes) = part;
         let &mut Lease { generation: lease_generation, implicit, holds, .. } = self.model.lease(lease);
-        let room = self.room_for_send();
-        let flags = if zero_copy { ZERO_COPY } else { 0 };
+        let full = flags & REAPED != 0 && self.core.reaped.count() >= self.start.sizes.sends;
+        let room = self.room_for_send() && !full;
+        let goes = flags & AT_ONCE != 0 && datagram && self.model.socket(socket).queue.is_empty();
+        let entry = self.room_for_entry();
+        let busy = self.busy(socket);
         let got = self.core.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
         if !implicit && holds == 0 {
             assert_eq!(got, Err(Fault::NotHeld));
@@ -56,10 +65,25 @@ impl World {
             return None;
         }
         let slot = got.expect("a send");
-        self.opened(slot, socket, zero_copy, name);
+        self.opened(slot, socket, flags & ZERO_COPY != 0, name);
+        self.model.send(slot).reaped = flags & REAPED != 0;
         self.add(slot, part);
         self.queued(slot);
+        let went = goes && entry && !self.over_limit(slot, busy);
+        assert_eq!(self.core.send_record(slot).state == send::SUBMITTED, went, "an entry at once");
+        if went {
+            self.seen.at_once += 1;
+            self.model.socket(socket).chain += 1;
+            self.model.operations += 1;
+            self.datagrams_filled(socket, 1, busy);
+        }
         Some(slot)
+    }
+
+    /// Whether the core can prepare one more entry.
+    fn room_for_entry(&self) -> bool {
+        let slots = self.start.sizes.operations() - self.model.operations - self.model.done;
+        self.core.ring.as_ref().is_some_and(|ring| ring.room() != 0) && slots != 0
     }
 
     /// Queues a send of any parts, none included.
@@ -108,12 +132,15 @@ impl World {
     fn opened(&mut self, slot: u32, socket: u32, zero_copy: bool, name: u32) {
         let generation = self.core.send_record(slot).generation;
         let name = if name == 0 { 0 } else { self.memory.base() + self.core.name_at(slot) as u64 }..=name as u64;
+        let socket_generation = self.model.socket(socket).generation;
         let place = &mut self.model.sends[slot as usize];
         assert!(place.is_none(), "a send was handed out twice");
         *place = Some(Send {
             generation,
             socket,
+            socket_generation,
             zero_copy,
+            reaped: false,
             parts: Vec::new(),
             bytes: 0,
             taken: 0,
@@ -170,8 +197,9 @@ impl World {
         if control {
             self.clear_control(slot, generation);
         }
-        let (accepted, whole) = self.model.withdraw(slot);
-        let got = self.core.send_cancel(slot, generation, 0);
+        let errno = self.dice.below(200) as u32;
+        let (accepted, whole) = self.model.withdraw(slot, errno);
+        let got = self.core.send_cancel(slot, generation, errno);
         assert_eq!(got, Ok(Withdrawn { accepted, whole }), "cancel");
         // What was behind it may go now.
         self.wants.insert(socket);
