@@ -195,8 +195,17 @@ export class Endpoint {
     throw new RingletError("ERR_OUT_OF_RANGE", `Cannot send: the parts do not fit into one send (status ${status})`);
   }
 
-  /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
-  send(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
+  /**
+   * Sends `parts`; when every record is in use, in turn with the others that wait for one.
+   *
+   * @param endPledge Ends the pledge of the leases, if they are pledged to this send.
+   */
+  send(
+    parts: readonly Part[],
+    name: Name | undefined,
+    signal: AbortSignal | undefined,
+    endPledge?: () => void,
+  ): Promise<Receipt> {
     const bytes = bytesOf(parts);
     const owner = new PromisedSend(this, bytes);
     const zeroCopy = this.asksZeroCopy(bytes);
@@ -209,12 +218,16 @@ export class Endpoint {
       return true;
     };
     try {
-      if (this.hub.recordWaiters.size === 0 && attempt()) return owner.promise;
+      if (this.hub.recordWaiters.size === 0 && attempt()) {
+        endPledge?.();
+        return owner.promise;
+      }
+      endPledge ??= this.hub.arena.pledge(parts.map(({ lease }) => lease));
+      return this.#awaitRecord(attempt, signal).finally(endPledge).then(() => owner.promise);
     } catch (error) {
+      endPledge?.();
       return Promise.reject(error);
     }
-    const letGo = this.hub.arena.hold(parts.map(({ lease }) => lease));
-    return this.#awaitRecord(attempt, signal).finally(letGo).then(() => owner.promise);
   }
 
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
@@ -225,36 +238,10 @@ export class Endpoint {
     await this.pending(() => this.hub.recordWaiters.wait(attempt, patience).finally(() => this.recordless -= 1));
   }
 
-  /** A send that has to wait for its turn. Its leases are the kernel's from now on, if a record is free to note that. */
+  /** A send that has to wait for its turn; its leases do not go elsewhere meanwhile. */
   sendLater(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const bytes = bytesOf(parts);
-    const id = this.#claim(parts, name, this.asksZeroCopy(bytes));
-    if (id < 0) return this.#recordlessSend(parts, name, signal);
-    const drop = () => void this.hub.core.raw.send_drop(handleSlot(id), handleGeneration(id));
-    const start = () => {
-      try {
-        this.closing.requireUnsealed();
-      } catch (error) {
-        drop();
-        return Promise.reject(error);
-      }
-      const owner = new PromisedSend(this, bytes);
-      this.#queue(id, owner);
-      if (signal !== undefined) owner.abortWith(signal, id);
-      this.hub.schedule();
-      return owner.promise;
-    };
-    return { start, drop };
-  }
-
-  #recordlessSend(parts: readonly Part[], name: Name | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const letGo = this.hub.arena.hold(parts.map(({ lease }) => lease));
-    const start = () => {
-      const sending = this.send(parts, name, signal);
-      letGo();
-      return sending;
-    };
-    return { start, drop: letGo };
+    const endPledge = this.hub.arena.pledge(parts.map(({ lease }) => lease));
+    return { start: () => this.send(parts, name, signal, endPledge), drop: endPledge };
   }
 
   /** Whether a send of so many bytes asks for zero-copy. */
@@ -265,6 +252,7 @@ export class Endpoint {
   /** Checks what a program passes as a lease and its range. */
   part(lease: Lease, offset: number, byteLength: number): Part {
     if (lease.arena !== this.hub.arena) throw foreign();
+    this.hub.arena.requireUnpledged(lease, "send");
     return { lease, offset, byteLength };
   }
 
