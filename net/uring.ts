@@ -359,6 +359,7 @@ export class UringEngine implements Engine {
     await inflow.receiving.take(signal);
     try {
       for (;;) {
+        if (inflow.stopped !== undefined) throw inflow.stopped;
         const received = buffer < 0
           ? this.#inbox.tryReceive(endpoint, target) ?? await this.#wait(endpoint, inflow, signal)
           : await this.#read(endpoint, inflow, target, buffer, signal);

@@ -154,3 +154,15 @@ eachEngine("a closed io refuses everything", async (io) => {
   assertEquals(io.stats().sockets, 0);
   lease.release();
 });
+
+eachEngine("a reset that a send in mid-flight learns of is no orderly end for the reader", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const sent = conn.send(await io.lease(2 * MEGABYTE)).catch((error) => error);
+  const lost = peer.send(await io.lease(MEGABYTE)).catch((error) => error);
+  await until(() => conn.stats().bytesAccepted > 0 && peer.stats().bytesAccepted > 0);
+  await peer.abort();
+  const { code, bytesAccepted } = await sent;
+  assert(["ECONNRESET", "EPIPE"].includes(code) && bytesAccepted > 0, code);
+  await lost;
+  await fails("ECONNRESET", () => receive(io, conn));
+});
