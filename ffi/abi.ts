@@ -186,6 +186,7 @@ export const layout = {
   ip_mreqn: { size: 12, imr_multiaddr: 0, imr_address: 4, imr_ifindex: 8 },
   ipv6_mreq: { size: 20, ipv6mr_multiaddr: 0, ipv6mr_interface: 16 },
   rlimit: { size: 16, rlim_cur: 0, rlim_max: 8 },
+  utsname: { size: 390, release: 130, version: 195 },
   __kernel_timespec: { size: 16, tv_sec: 0, tv_nsec: 8 },
   io_uring_params: {
     size: 120,

@@ -55,6 +55,8 @@ export const LIBC = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int pipe2(int fds[2], int flags)
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  // int uname(struct utsname *name)
+  uname: { parameters: ["buffer"], result: "i32" },
   // ssize_t write(int fd, const void *bytes, size_t n)
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // ssize_t read(int fd, void *bytes, size_t n)

@@ -123,24 +123,41 @@ export class Arena {
   }
 
   retain(lease: Lease): void {
+    this.requireUnpledged(lease, "retain");
     if (this.#core.raw.lease_retain(lease.slot, lease.generation) < 0) throw lease.notHeld("retain");
   }
 
   release(lease: Lease): void {
+    this.requireUnpledged(lease, "release");
     const result = this.#core.raw.lease_release(lease.slot, lease.generation);
     if (result < 0) throw lease.notHeld("release");
     if (result === 1) this.serve();
   }
 
   /**
-   * Keeps leases of a send that nothing notes yet: the program may end its own holds as if they were lent. Answers what ends that.
+   * Pledges leases to a send that has to wait: for the program they are lent from now on. Answers what ends the pledge, once the
+   * send has them or was given up.
+   *
+   * @throws {RingletError} when the program holds no claim on one of them.
    */
-  hold(leases: readonly Lease[]): () => void {
-    const held = leases.filter((lease) => this.claimed(lease));
-    for (const lease of held) this.retain(lease);
-    return () => {
-      for (const lease of held) lease[Symbol.dispose]();
+  pledge(leases: readonly Lease[]): () => void {
+    const { raw } = this.#core;
+    const pledged: Lease[] = [];
+    const end = () => {
+      for (const lease of pledged.splice(0)) {
+        lease.pledges -= 1;
+        if (raw.lease_release(lease.slot, lease.generation) === 1) this.serve();
+      }
     };
+    for (const lease of leases) {
+      if (!this.claimed(lease) || raw.lease_retain(lease.slot, lease.generation) < 0) {
+        end();
+        throw lease.notHeld("send");
+      }
+      lease.pledges += 1;
+      pledged.push(lease);
+    }
+    return end;
   }
 
   /** Whether the program still has the claim that it took the lease with, which the next send consumes. */
@@ -163,6 +180,7 @@ export class Arena {
   /** Lends the whole lease for a receive; ends with {@linkcode handBack}. */
   lend(lease: Lease): void {
     if (lease.arena !== this) throw foreign();
+    if (lease.pledges > 0) throw lease.notHeld("receive into");
     if (this.#core.raw.lease_lend(lease.slot, lease.generation) < 0) throw lease.notHeld("receive into");
   }
 
@@ -172,20 +190,27 @@ export class Arena {
 
   /** Whether the program has a claim on the lease. */
   claimed(lease: Lease): boolean {
-    return this.#claimed(lease.slot, lease.generation);
+    return this.#claimed(lease.slot, lease.generation, lease.pledges);
+  }
+
+  /** Refuses what needs a claim when all that there are belong to sends that wait. */
+  requireUnpledged(lease: Lease, action: string): void {
+    if (lease.pledges > 0 && !this.claimed(lease)) throw lease.notHeld(action);
   }
 
   state(lease: Lease): LeaseState {
     const { u32 } = this.#core;
     const at = this.#record(lease.slot);
     if (u32[at + WORD.generation] !== lease.generation) return "free";
-    return u32[at + WORD.sends] > 0 ? "lent" : "leased";
+    return u32[at + WORD.sends] + lease.pledges > 0 ? "lent" : "leased";
   }
 
-  #claimed(slot: number, generation: number): boolean {
+  /** A pledge is a hold that is not the program's, and has the lease's own claim. */
+  #claimed(slot: number, generation: number, pledges = 0): boolean {
     const { u32 } = this.#core;
     const at = this.#record(slot);
-    return u32[at + WORD.generation] === generation && (u32[at + WORD.implicit] | u32[at + WORD.holds]) !== 0;
+    if (u32[at + WORD.generation] !== generation) return false;
+    return u32[at + WORD.holds] > pledges || pledges === 0 && u32[at + WORD.implicit] !== 0;
   }
 
   /** Index of a lease's record in the core's words. */

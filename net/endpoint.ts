@@ -228,18 +228,31 @@ export class Endpoint {
     throw new RingletError("ERR_OUT_OF_RANGE", `Cannot send: the parts do not fit into one send (status ${status})`);
   }
 
-  /** Sends `parts`; when every record is in use, in turn with the others that wait for one. */
-  send(parts: Part | readonly Part[], header: Header | undefined, signal: AbortSignal | undefined): Promise<Receipt> {
+  /**
+   * Sends `parts`; when every record is in use, in turn with the others that wait for one.
+   *
+   * @param endPledge Ends the pledge of the leases, if they are pledged to this send.
+   */
+  send(
+    parts: Part | readonly Part[],
+    header: Header | undefined,
+    signal: AbortSignal | undefined,
+    endPledge?: () => void,
+  ): Promise<Receipt> {
     const owner = new PromisedSend(this, bytesOf(parts));
-    const { recordWaiters } = this.hub;
+    const { arena, recordWaiters } = this.hub;
     try {
-      if (recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner)) return owner.promise;
+      if (recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner)) {
+        endPledge?.();
+        return owner.promise;
+      }
+      endPledge ??= arena.pledge("lease" in parts ? [parts.lease] : parts.map(({ lease }) => lease));
+      const attempt = () => this.#trySend(parts, header, signal, owner);
+      return this.#awaitRecord(attempt, signal).finally(endPledge).then(() => owner.promise);
     } catch (error) {
+      endPledge?.();
       return Promise.reject(error);
     }
-    const letGo = this.hub.arena.hold("lease" in parts ? [parts.lease] : parts.map(({ lease }) => lease));
-    const attempt = () => this.#trySend(parts, header, signal, owner);
-    return this.#awaitRecord(attempt, signal).finally(letGo).then(() => owner.promise);
   }
 
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
@@ -273,40 +286,10 @@ export class Endpoint {
     return makeHandle(slot, u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4]);
   }
 
-  /**
-   * A send that has to wait for its turn. Its lease is the kernel's from now on, if a record is free to note that; otherwise from
-   * its turn on.
-   */
+  /** A send that has to wait for its turn; its lease does not go elsewhere meanwhile. */
   sendLater(part: Part, header: Header | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const slot = this.#claim([part], header);
-    if (slot < 0) return this.#recordlessSend(part, header, signal);
-    const id = this.#handle(slot);
-    const drop = () => void this.hub.core.raw.send_drop(slot, handleGeneration(id));
-    const start = () => {
-      try {
-        this.closing.requireUnsealed();
-      } catch (error) {
-        drop();
-        return Promise.reject(error);
-      }
-      const owner = new PromisedSend(this, part.byteLength);
-      this.#queue(slot);
-      this.hub.own(slot, owner);
-      if (signal !== undefined) owner.abortWith(signal, id);
-      this.hub.schedule();
-      return owner.promise;
-    };
-    return { start, drop };
-  }
-
-  #recordlessSend(part: Part, header: Header | undefined, signal: AbortSignal | undefined): DeferredSend {
-    const letGo = this.hub.arena.hold([part.lease]);
-    const start = () => {
-      const sending = this.send(part, header, signal);
-      letGo();
-      return sending;
-    };
-    return { start, drop: letGo };
+    const endPledge = this.hub.arena.pledge([part.lease]);
+    return { start: () => this.send(part, header, signal, endPledge), drop: endPledge };
   }
 
   /** Whether a send of so many bytes asks for zero-copy. */
@@ -336,6 +319,7 @@ export class Endpoint {
   /** Checks what a program passes as a lease and its range. */
   part(lease: Lease, offset: number, byteLength: number): Part {
     if (lease.arena !== this.hub.arena) throw foreign();
+    this.hub.arena.requireUnpledged(lease, "send");
     return { lease, offset, byteLength };
   }
 

@@ -38,6 +38,8 @@ export class Lease {
   readonly generation: number;
   /** @ignore */
   readonly offset: number;
+  /** @ignore Sends that wait and will have it: see `Arena.pledge`. */
+  pledges = 0;
   #byteLength: number;
   #bytes: Uint8Array<ArrayBuffer> | undefined;
 

@@ -73,14 +73,8 @@ export class SendTurns {
       if (this.#endpoint.stream && parts.length === 1 && only instanceof Uint8Array) {
         return this.#inTurn((sends) => this.#queueChunks(only, signal, sends), signal);
       }
-      if (!this.busy) return this.#inTurn((sends) => this.#queueParts(parts, header, signal, sends), signal);
-      const letGo = this.#hold(parts);
-      const queue = (sends: Promise<Receipt>[]) => {
-        const queued = this.#queueParts(parts, header, signal, sends);
-        letGo();
-        return queued;
-      };
-      return this.#inTurn(queue, signal, letGo);
+      const endPledge = this.busy ? this.#pledge(parts) : undefined;
+      return this.#inTurn((sends) => this.#queueParts(parts, header, signal, sends, endPledge), signal, endPledge);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -171,6 +165,7 @@ export class SendTurns {
       const queued = queue(sends);
       if (queued !== undefined) await queued;
     } catch (error) {
+      giveUp();
       sends.push(Promise.reject(error));
     } finally {
       leave();
@@ -184,19 +179,20 @@ export class SendTurns {
     header: Header | undefined,
     signal: AbortSignal | undefined,
     sends: Promise<Receipt>[],
+    endPledge?: () => void,
   ): Promise<void> | void {
     const filled = data.filter((part) => part instanceof Lease || part.length > 0);
     const copyBytes = filled.reduce((sum, part) => part instanceof Lease ? sum : sum + part.length, 0);
     const queue = (room: Lease | undefined) => {
       let at = 0;
       const parts = filled.map((part) => {
-        if (part instanceof Lease) return this.range(part, NO_OPTIONS);
+        if (part instanceof Lease) return { lease: part, offset: 0, byteLength: part.byteLength };
         room!.bytes.set(part, at);
         at += part.length;
         return this.#endpoint.part(room!, at - part.length, part.length);
       });
       room?.retain(); // every part lends it once more, until the send is accepted or refused
-      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, header, signal);
+      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, header, signal, endPledge);
       sends.push(sent);
       if (room === undefined) return;
       this.#giveBackIfRefused(room, sent);
@@ -206,12 +202,15 @@ export class SendTurns {
     const { arena } = this.#endpoint.hub;
     const room = arena.tryLease(copyBytes);
     if (room !== undefined) return queue(room);
-    const letGo = this.#hold(filled);
-    return arena.lease(copyBytes, { signal: this.#patience(signal) }).then(queue).finally(letGo);
+    endPledge ??= this.#pledge(filled);
+    return arena.lease(copyBytes, { signal: this.#patience(signal) }).then(queue, (reason) => {
+      endPledge!();
+      throw reason;
+    });
   }
 
-  #hold(parts: readonly SendData[]): () => void {
-    return this.#endpoint.hub.arena.hold(parts.filter((part) => part instanceof Lease));
+  #pledge(parts: readonly SendData[]): () => void {
+    return this.#endpoint.hub.arena.pledge(parts.filter((part) => part instanceof Lease));
   }
 
   /** The bytes of a stream, in chunks of bounded size, so that one peer that reads slowly does not take the whole arena. */

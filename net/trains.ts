@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { C } from "../ffi/abi.ts";
+import { C, layout } from "../ffi/abi.ts";
 import { encodeNumeric } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
 import { type Control, encodeControl } from "./control.ts";
@@ -35,11 +35,20 @@ export function tryTrains(system: System): number {
   }
 }
 
+/** The kernel's release, as `uname -r` says it. The runtime would want a permission for that. */
+export function kernelRelease(system: System): string {
+  const { utsname } = layout;
+  const name = new Uint8Array(utsname.size);
+  system.libc.call.uname(name);
+  const release = name.subarray(utsname.release, utsname.version);
+  return new TextDecoder().decode(release.subarray(0, release.indexOf(0)));
+}
+
 /**
- * Whether this kernel sometimes fails zero-copy trains with EFAULT: when one had to wait for room, the second attempt takes the
+ * Whether a kernel sometimes fails zero-copy trains with EFAULT: when one had to wait for room, the second attempt takes the
  * kernel's own copy of the control messages for the program's (liburing #1067; mended in Linux 6.9).
  *
- * @param release As `uname -r` says it. Rings as they are made here came with 6.5.
+ * @param release As {@linkcode kernelRelease} says it. Rings as they are made here came with 6.5.
  */
 export function failsTrains(release: string): boolean {
   const [major, minor] = release.split(".").map(Number);

@@ -8,7 +8,6 @@
  *
  * @module
  */
-import { release } from "node:os";
 import { setImmediate } from "node:timers";
 import { C } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
@@ -22,7 +21,7 @@ import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
 import type { Memories } from "./message.ts";
 import { Ring, type RingLimits } from "./ring.ts";
-import { failsTrains } from "./trains.ts";
+import { failsTrains, kernelRelease } from "./trains.ts";
 import { Turn } from "./waiters.ts";
 
 const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
@@ -96,7 +95,7 @@ export class UringEngine implements Engine {
     this.#hub = hub;
     this.#system = hub.system;
     this.#arena = arena;
-    this.#failsTrains = failsTrains(limits.kernelRelease ?? release());
+    this.#failsTrains = failsTrains(limits.kernelRelease ?? kernelRelease(hub.system));
     this.#inbox = new Inbox(hub.system, scratch, arena);
     this.#name = scratch.take(128);
     this.ring = new Ring(hub.system, hub.core, core, scratch.take(Ring.SCRATCH_BYTES), limits);
@@ -373,6 +372,7 @@ export class UringEngine implements Engine {
     await inflow.receiving.take(signal);
     try {
       for (;;) {
+        if (inflow.stopped !== undefined) throw inflow.stopped;
         const received = buffer < 0
           ? this.#inbox.tryReceive(endpoint, target) ?? await this.#wait(endpoint, inflow, signal)
           : await this.#read(endpoint, inflow, target, buffer, signal);

@@ -25,6 +25,7 @@ const HEADERS = [
   "sys/socket.h",
   "sys/syscall.h",
   "sys/un.h",
+  "sys/utsname.h",
   "time.h",
   "linux/errqueue.h",
   "linux/io_uring.h",

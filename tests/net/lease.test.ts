@@ -204,3 +204,21 @@ eachEngine("a pending recv lends the lease and hands it back", async (io) => {
   assertEquals([lease.state, ...lease.bytes.subarray(0, 3)], ["leased", 1, 2, 3]);
   lease.release();
 });
+
+eachEngine("a lease whose send waits for its turn is lent", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const sends = [conn.send(new Uint8Array(3_000_000))];
+  const [given, kept] = [await io.lease(100), (await io.lease(100)).retain()];
+  sends.push(conn.send(given), conn.send([kept, new Uint8Array(100)]));
+  assertEquals([given.state, kept.state], ["lent", "lent"]);
+  for (const action of [() => given.bytes, () => given.retain(), () => given.release(), () => given.cut(50)]) {
+    await fails("ERR_LEASE_LENT", action);
+  }
+  for (const data of [given, [given], [kept, kept, given]]) await fails("ERR_LEASE_LENT", () => conn.send(data));
+  await fails("ERR_LEASE_LENT", () => peer.recv(given));
+  kept.bytes.fill(7); // which is still the program's, too
+  await receive(io, peer, 3_000_300);
+  for (const receipt of await Promise.all(sends)) await receipt.released;
+  assertEquals([given.state, kept.state], ["free", "leased"]);
+  kept.release();
+}, { arenaBytes: 1 << 20 });

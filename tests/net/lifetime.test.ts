@@ -7,6 +7,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { runChild } from "../support/child.ts";
+import { ENGINES } from "../support/engines.ts";
 import { testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/lifetime.ts", import.meta.url);
@@ -14,41 +15,45 @@ const PROGRAM = new URL("./programs/lifetime.ts", import.meta.url);
 /** Far longer than an idle process takes to exit, and as long as a child that stays is watched. */
 const STAYS_MS = 1500;
 
-for (
-  const name of [
-    "idle sockets",
-    "pending accept, unref",
-    "unref, then pending accept",
-    "pending recv, unref",
-    "pending recv of a datagram, unref",
-    "pending send, unref",
-    "aborted recv",
-    "finished recv",
-  ]
-) {
-  testIf(undefined, `the process ends: ${name}`, async () => {
-    const { status, stdout, stderr } = await runChild(PROGRAM, { args: [name] });
-    assertEquals([status, stdout], [0, "end\n"], stderr);
+const ENDS = [
+  "idle sockets",
+  "pending accept, unref",
+  "unref, then pending accept",
+  "pending recv, unref",
+  "pending recv of a datagram, unref",
+  "pending send, unref",
+  "aborted recv",
+  "finished recv",
+];
+const STAYS = [
+  "pending accept",
+  "pending recv",
+  "pending recv, unref and ref",
+  "pending recv of a datagram",
+  "pending send",
+  "one unref, another pending",
+];
+
+for (const engine of ENGINES) {
+  for (const name of ENDS) {
+    testIf(undefined, `the process ends: ${name} [${engine}]`, async () => {
+      const { status, stdout, stderr } = await runChild(PROGRAM, { args: [name, engine] });
+      assertEquals([status, stdout], [0, "end\n"], stderr);
+    });
+  }
+
+  testIf(undefined, `the process stays: ${STAYS.join("; ")} [${engine}]`, async () => {
+    const outcomes = await Promise.all(STAYS.map((name) => outcome(name, engine)));
+    assertEquals(outcomes, STAYS.map(() => "stays"));
   });
 }
 
-for (
-  const name of [
-    "pending accept",
-    "pending recv",
-    "pending recv, unref and ref",
-    "pending recv of a datagram",
-    "pending send",
-    "one unref, another pending",
-  ]
-) {
-  testIf(undefined, `the process stays: ${name}`, async () => {
-    const child = spawn(process.execPath, ["run", "-A", "--no-check", fileURLToPath(PROGRAM), name]);
-    const exited = new Promise<string>((resolve) => child.on("exit", () => resolve("exited")));
-    await new Promise((resolve) => child.stdout.once("data", resolve));
-    const outcome = await Promise.race([exited, sleep(STAYS_MS, "stays")]);
-    child.kill("SIGKILL");
-    assertEquals(outcome, "stays");
-    await exited;
-  });
+async function outcome(name: string, engine: string): Promise<string> {
+  const child = spawn(process.execPath, ["run", "-A", "--no-check", fileURLToPath(PROGRAM), name, engine]);
+  const exited = new Promise<string>((resolve) => child.on("exit", () => resolve("exited")));
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  const outcome = await Promise.race([exited, sleep(STAYS_MS, "stays")]);
+  child.kill("SIGKILL");
+  await exited;
+  return outcome;
 }

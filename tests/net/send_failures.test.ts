@@ -8,7 +8,7 @@ import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { connectedPair, tightPair, untilStalled } from "../support/pairs.ts";
-import { settled } from "../support/turns.ts";
+import { settled, until } from "../support/turns.ts";
 
 const MEGABYTE = 1 << 20;
 
@@ -156,4 +156,16 @@ eachEngine("a closed io refuses everything", async (io) => {
   assertEquals(io.reap(() => {}), 0, "what there is to know can still be asked for");
   assertEquals(io.stats().sockets, 0);
   lease.release();
+});
+
+eachEngine("a reset that a send in mid-flight learns of is no orderly end for the reader", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const sent = conn.send(await io.lease(2 * MEGABYTE)).catch((error) => error);
+  const lost = peer.send(await io.lease(MEGABYTE)).catch((error) => error);
+  await until(() => conn.stats().bytesAccepted > 0 && peer.stats().bytesAccepted > 0);
+  await peer.abort();
+  const { code, bytesAccepted } = await sent;
+  assert(["ECONNRESET", "EPIPE"].includes(code) && bytesAccepted > 0, code);
+  await lost;
+  await fails("ECONNRESET", () => receive(io, conn));
 });

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Io, type Receipt, RingletError, type TcpConn } from "../../mod.ts";
 import { fillPattern, mismatch } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
-import { tightPair } from "../support/pairs.ts";
+import { connectedPair, tightPair } from "../support/pairs.ts";
+import { turns } from "../support/turns.ts";
 
 /** Sizes around every edge there is: one byte, the threshold, a page, a chunk, more than the buffers. */
 const SIZES = [1, 10_239, 10_240, 64, 4096, 100_000, 3, 65_536, 262_144, 262_145, 500, 1_000_000, 7];
@@ -123,3 +124,34 @@ eachEngine("a queued send that is given up leaves no hole in the others", async 
   await conn.closeWrite();
   assertEquals(await reading, { total: at, wrongAt: -1 });
 });
+
+eachEngine("with few send records nothing overtakes bytes that take several", async (io) => {
+  const [{ conn, peer }, stalled] = [await connectedPair(io, { maxInFlightBytes: 20_000 }), await tightPair(io)];
+  const lease = io.tryLease(1000)!;
+  fillPattern(lease.bytes, 30_000);
+  const sends = [conn.send(fillPattern(new Uint8Array(30_000))), conn.send(lease)];
+  // Others take the records that the rest of the bytes needs.
+  const others = Array.from({ length: 4 }, () => stalled.conn.send(io.tryLease(900_000)!).catch(() => {}));
+  const reading = readSlowly(io, peer);
+  await turns();
+  await stalled.conn.abort();
+  await Promise.all(others);
+  for (const receipt of await Promise.all(sends)) await receipt.released;
+  await conn.closeWrite();
+  assertEquals(await reading, { total: 31_000, wrongAt: -1 });
+}, { maxSends: 3, arenaBytes: 8 << 20 });
+
+eachEngine("sends that wait for their turn keep no record from the one before them", async (io) => {
+  const { conn, peer } = await connectedPair(io);
+  const reading = readSlowly(io, peer);
+  const leases = [io.tryLease(1000)!, io.tryLease(1000)!];
+  leases.forEach((lease, i) => fillPattern(lease.bytes, 70_000 + i * 1000));
+  const rest = io.tryLease(io.stats().arena.largestFreeBytes)!;
+  // The bytes wait for room, and the leases behind them.
+  const sends = [conn.send(fillPattern(new Uint8Array(70_000))), ...leases.map((lease) => conn.send(lease))];
+  await turns();
+  rest.release();
+  for (const receipt of await Promise.all(sends)) await receipt.released;
+  await conn.closeWrite();
+  assertEquals(await reading, { total: 72_000, wrongAt: -1 });
+}, { maxSends: 2 });

@@ -16,7 +16,7 @@ const USUAL_BYTES = 8 * MEBIBYTE;
 interface Outcome {
   engine: { name: string; reason: string };
   engines: Record<string, number>;
-  left: number;
+  left: { descriptors: number; maps: number; threads: number };
   arenaBytes: number;
   registeredBytes: number;
   wrong: number;
@@ -39,7 +39,8 @@ function within(bytes: number): [string, ...string[]] {
 async function outcome(bytes: number, options: OpenOptions, times = 0): Promise<Outcome> {
   const args = [JSON.stringify(options), `${times}`];
   const result = await patiently(async () => {
-    const outcome = await childJson<Outcome>(PROGRAM, { args, within: lockable(bytes) });
+    const flags = ["-A", "--v8-flags=--expose-gc"];
+    const outcome = await childJson<Outcome>(PROGRAM, { args, flags, within: lockable(bytes) });
     if (bytes > 0) assertEquals(outcome.engine.name, "uring");
     return outcome;
   });
@@ -75,7 +76,8 @@ testIf(NO_LIMIT, "thousands of opens and closes leave nothing behind", async () 
   const { engines, left, engine } = await outcome(USUAL_BYTES, { arenaBytes: MEBIBYTE }, 5000);
   assertEquals(engines, { "io_uring with the whole arena registered": 5000 });
   assertEquals(engine.name, "uring");
-  assert(left <= 4, `${left} descriptors more than after ten`); // the runtime opens some of its own
+  // The runtime has some of its own, and lets memory go late; what each open left would be thousands.
+  assert(left.descriptors <= 4 && left.threads <= 4 && left.maps < 1000, JSON.stringify(left));
 });
 
 testIf(undefined, "a program says how much to register", async () => {

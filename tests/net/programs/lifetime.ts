@@ -1,12 +1,12 @@
 /**
  * Leaves something pending and falls off its end: the process must exit, or must not. Prints "end" when the program itself is done.
- * Argument: the case.
+ * Arguments: the case, and the engine.
  */
 import process from "node:process";
-import { open } from "../../../mod.ts";
+import { type EngineName, open } from "../../../mod.ts";
 import { tightPair } from "../../support/pairs.ts";
 
-const io = await open({ arenaBytes: 1 << 20, engine: "errqueue" });
+const io = await open({ arenaBytes: 1 << 20, engine: process.argv[3] as EngineName });
 const listener = await io.listen({ hostname: "127.0.0.1", port: 0 });
 const udp = await io.bindUdp({ hostname: "127.0.0.1" });
 const { conn, peer } = await tightPair(io);
