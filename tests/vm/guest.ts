@@ -79,10 +79,10 @@ export async function runGuest(
     const row = parseRow(line, (text) => troubles.push(`a row that is none: ${text.slice(0, 200)}`));
     if (row !== undefined) rows.push(row);
   }
-  const { success, code } = await child.status;
+  const { success, code, signal } = await child.status;
   clearTimeout(guard);
   await Deno.remove(initrd);
-  if (!success) troubles.push(`qemu ended with ${code}: ${(await errors).trim()}`);
+  if (!success && signal === null) troubles.push(`qemu ended with ${code}: ${(await errors).trim()}`);
   if (rows.at(-1)?.kind !== "end") troubles.push("the run did not come to its end");
   const console = await Deno.readTextFile(log).catch(() => "");
   for (const line of console.split(/\r?\n/)) {

@@ -34,6 +34,14 @@ export async function prepareHost(): Promise<string | undefined> {
   return undefined;
 }
 
+/** Waits until no other lab runs on this machine: two would fill the same folders, and be too slow for each other. */
+export async function takeTurn(): Promise<void> {
+  const file = await Deno.open(`${await cacheFolder()}/lock`, { create: true, write: true });
+  if (await file.tryLock(true)) return;
+  console.log("waiting for another lab on this machine");
+  await file.lock(true); // given back when the program ends
+}
+
 /** Where downloads and what is made of them are kept: outside the repository, shared by all runs. */
 export async function cacheFolder(...parts: string[]): Promise<string> {
   const root = Deno.env.get("RINGLET_CACHE") ?? `${Deno.env.get("HOME")}/.cache/ringlet`;

@@ -47,6 +47,8 @@ async function runSuite({ name, environment }: Suite, files: readonly string[]):
   const tests: Parameters<ConstructorParameters<typeof TapReader>[0]>[0][] = [];
   let before = performance.now();
   const reader = new TapReader((test) => {
+    // Of files that run together the report names none of them.
+    if (files.length > 1) test.file = "";
     const seconds = (performance.now() - before) / 1000;
     before = performance.now();
     tests.push(test);

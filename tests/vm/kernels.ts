@@ -57,7 +57,10 @@ export async function fetchKernel(archive: Archive, { name, release }: Line): Pr
       await Deno.symlink("usr/lib", `${root}/lib`);
     }
     if (!await exists(`${root}/lib/modules/${release}/modules.dep`)) await run(["depmod", "-b", root, release]);
-    return { name, release, version, image: `${root}/boot/vmlinuz-${release}`, root };
+    const boot = `${root}/boot/vmlinuz-${release}`;
+    // Since 7.2 it lies beside its modules.
+    const image = await exists(boot) ? boot : `${root}/lib/modules/${release}/vmlinuz`;
+    return { name, release, version, image, root };
   }
   return undefined;
 }

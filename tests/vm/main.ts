@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { Archive } from "./archive.ts";
 import { run } from "./command.ts";
 import { runGuest } from "./guest.ts";
-import { prepareHost } from "./host.ts";
+import { prepareHost, takeTurn } from "./host.ts";
 import { buildCommon, buildModules } from "./initramfs.ts";
 import { buildModule } from "./kernel_module.ts";
 import { fetchKernel, LINES } from "./kernels.ts";
@@ -44,6 +44,7 @@ if (files.length === 0) {
 
 const started = performance.now();
 const guests = chosen.filter((name) => name !== OWN);
+if (guests.length > 0) await takeTurn();
 const problem = guests.length > 0 ? await prepareHost() : undefined;
 const archive = problem === undefined && guests.length > 0 ? await Archive.open() : undefined;
 const common = archive !== undefined ? await buildCommon() : "";
