@@ -5,21 +5,13 @@
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { C } from "../ffi/abi.ts";
-import { libcPaths } from "../ffi/libc.ts";
-import { openSystem } from "../ffi/system.ts";
+import { libcPath } from "./libc_path.ts";
 
 /** Long enough for the receiver to be asleep. */
 const PAUSE_MS = 1;
 const CLOCK_MONOTONIC = 1;
 
-const path = libcPaths(openSystem().arch).find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
-const libc = Deno.dlopen(path!, {
+const libc = Deno.dlopen(libcPath(), {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   sendto: { parameters: ["i32", "buffer", "u64", "i32", "buffer", "u32"], result: "i64" },
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },

@@ -9,8 +9,8 @@
  * @module
  */
 import { C, epollEvent } from "../ffi/abi.ts";
-import { libcPaths } from "../ffi/libc.ts";
 import { openSystem } from "../ffi/system.ts";
+import { libcPath } from "./libc_path.ts";
 
 const BACKLOG = 4096;
 const EVENTS = 64;
@@ -20,15 +20,8 @@ const LOOPBACK = Uint8Array.of(C.AF_INET, 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 
 const STDIN = 0;
 
 const { arch } = openSystem();
-const path = libcPaths(arch).find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
 // Blocking calls: this process does nothing else.
-const libc = Deno.dlopen(path!, {
+const libc = Deno.dlopen(libcPath(), {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" },
