@@ -166,8 +166,18 @@ export class TcpConn extends Socket {
    * ```
    */
   async recv(lease: Lease, options: WaitOptions = {}): Promise<number | null> {
-    const { bytes } = await receiveInto(this.endpoint, lease, options);
-    return bytes === 0 ? null : bytes;
+    const { endpoint } = this;
+    checkReceive(endpoint, [lease], options);
+    const { arena, engine } = endpoint.hub;
+    return await endpoint.pending(async () => {
+      arena.lend(lease);
+      try {
+        const bytes = await engine.receive(endpoint, lease, options.signal);
+        return bytes === 0 ? null : bytes;
+      } finally {
+        arena.handBack(lease);
+      }
+    });
   }
 
   /**
@@ -269,24 +279,14 @@ export class TcpConn extends Socket {
   }
 }
 
-/** Receives once into a lease, which is lent meanwhile. */
-export async function receiveInto(endpoint: Endpoint, lease: Lease, options: WaitOptions) {
+/** Refuses what a receive cannot do anything with. */
+export function checkReceive(endpoint: Endpoint, leases: readonly unknown[], options: WaitOptions): void {
   checkOptions("options", options, ["signal"]);
   notAborted(options.signal);
   endpoint.requireOpen();
-  if (!(lease instanceof Lease)) {
-    throw new RingletError("ERR_INVALID_ARG", "Cannot receive: the bytes go into a Lease", {
-      advice: "take one with io.lease()",
-    });
-  }
-  const { arena, engine } = endpoint.hub;
-  return await endpoint.pending(async () => {
-    arena.lend(lease);
-    try {
-      return await engine.receive(endpoint, lease, options.signal);
-    } finally {
-      arena.handBack(lease);
-    }
+  if (leases.every((lease) => lease instanceof Lease)) return;
+  throw new RingletError("ERR_INVALID_ARG", "Cannot receive: the bytes go into a Lease", {
+    advice: "take one with io.lease()",
   });
 }
 

@@ -13,6 +13,7 @@ const HEADERS = [
   "netdb.h",
   "netinet/in.h",
   "netinet/tcp.h",
+  "netinet/udp.h",
   "poll.h",
   "stddef.h",
   "stdio.h",
