@@ -36,6 +36,8 @@ export const LIBC = {
   sendmmsg: { parameters: ["i32", "u64", "u32", "i32"], result: "i32" },
   // ssize_t recvmsg(int fd, struct msghdr *message, int flags)   (at most 0x7ffff000 bytes: fits 32 bits)
   recvmsg: { parameters: ["i32", "u64", "i32"], result: "i32" },
+  // int recvmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
+  recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
   // int ioctl(int fd, unsigned long request, int *value)   (variadic; these are the forms used)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // int fcntl(int fd, int command, int value)   (variadic; this is the form used)

@@ -19,7 +19,7 @@ import type { Control } from "./control.ts";
 import { closedError, RingletError, systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
-import type { Received, Target } from "./engine.ts";
+import type { Attempt } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
 import { PromisedSend, type SendFailure } from "./promised_send.ts";
 import { addressText } from "./text.ts";
@@ -102,7 +102,7 @@ export class Endpoint {
   /** The engine's own note about this socket. */
   watchKey = 0;
   /** Receives that wait for data. */
-  readonly readers: Waiters<Target, Received> = new Waiters();
+  readonly readers: Waiters<Attempt<unknown>, unknown> = new Waiters();
   /** Those who only want to know when there is data. */
   readonly watchers: Waiters<void, true> = new Waiters();
   /** Accepts that wait for a connection. */

@@ -17,15 +17,8 @@ export interface Target {
   readonly byteLength: number;
 }
 
-/** What a receive got. */
-export interface Received {
-  /** Bytes that were written; 0 at the end of a stream. */
-  readonly bytes: number;
-  /** A datagram was longer than the target. */
-  readonly truncated: boolean;
-  /** The sender's `struct sockaddr`, for datagrams. */
-  readonly name: Uint8Array;
-}
+/** Takes what has come in, with system calls that do not wait; `undefined` when nothing has. */
+export type Attempt<R> = () => R | undefined;
 
 /**
  * A way to the kernel, one object for each `open()`. Sends go through the core's queue of each socket: the engine takes them from
@@ -58,10 +51,18 @@ export interface Engine {
   connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void>;
   /** Accepts a connection and answers its descriptor. */
   accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number>;
-  /** Receives what there is into `target`; `undefined` when there is nothing, or others wait for it already. */
-  receiveNow(endpoint: Endpoint, target: Target): Received | undefined;
-  /** Receives once into `target`, in the order of the calls, when there was nothing before. The caller counts it as pending. */
-  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received>;
+  /** Receives what there is of a stream; `undefined` when there is nothing, or others wait for it already. */
+  receiveNow(endpoint: Endpoint, target: Target): number | undefined;
+  /**
+   * Receives once from a stream, in the order of the calls, when there was nothing before; answers 0 at its end. The caller counts it
+   * as pending.
+   */
+  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number>;
+  /**
+   * Runs `attempt` until it answers: now, and whenever something may have come in. Those of one socket take turns, in the order of the
+   * calls. The caller counts it as pending.
+   */
+  attempt<R>(endpoint: Endpoint, attempt: Attempt<R>, signal?: AbortSignal): Promise<R>;
   /** Resolves when a receive would not have to wait. */
   readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void>;
   /** Fails everything that waits for something to come in. */

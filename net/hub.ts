@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers";
 import type { System } from "../ffi/system.ts";
 import { type Core, layout } from "../wasm/mod.ts";
 import type { Arena } from "./arena.ts";
+import type { DatagramInbox } from "./datagram_inbox.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine } from "./engine.ts";
 import { closedError } from "./errors.ts";
@@ -54,6 +55,8 @@ export class Hub {
   #unrefSoon = false;
   readonly #closed = new AbortController();
   engine!: Engine;
+  /** How every engine receives datagrams. */
+  inbox!: DatagramInbox;
 
   constructor(
     readonly system: System,

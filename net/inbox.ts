@@ -1,5 +1,5 @@
 /**
- * Receiving with system calls that do not wait, as every engine does where the kernel has said that there is something.
+ * Receiving from streams with system calls that do not wait, as every engine does where the kernel has said that there is something.
  *
  * @module
  */
@@ -7,11 +7,9 @@ import { C, layout } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import type { System } from "../ffi/system.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Received, Target } from "./engine.ts";
+import type { Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import { MessageBuffer, type ScratchSpace } from "./message.ts";
-
-const NO_NAME = new Uint8Array(0);
 
 /** See the module. */
 export class Inbox {
@@ -24,8 +22,8 @@ export class Inbox {
     this.#message = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
   }
 
-  /** Receives what there is; `undefined` when there is nothing. */
-  tryReceive(endpoint: Endpoint, target: Target): Received | undefined {
+  /** Receives what there is, 0 bytes at the end; `undefined` when there is nothing. */
+  tryReceive(endpoint: Endpoint, target: Target): number | undefined {
     const { libc } = this.#system;
     const message = this.#message;
     for (;;) {
@@ -34,18 +32,17 @@ export class Inbox {
       const errno = bytes < 0 ? libc.errno() : 0;
       if (errno === ERRNO.EAGAIN) return undefined;
       if (errno === ERRNO.EINTR) continue;
-      if (endpoint.stream || bytes < 0) return this.received(endpoint, bytes < 0 ? -errno : bytes);
-      return { bytes, truncated: (message.flags() & C.MSG_TRUNC) !== 0, name: message.name() };
+      return this.received(endpoint, bytes < 0 ? -errno : bytes);
     }
   }
 
-  /** What a receive on a stream means that answered `result`: bytes, or a negative errno. */
-  received(endpoint: Endpoint, result: number): Received {
-    if (result < 0 && endpoint.stream && endpoint.broken === 0) endpoint.broken = -result;
+  /** What a receive means that answered `result`: bytes, or a negative errno. */
+  received(endpoint: Endpoint, result: number): number {
+    if (result < 0 && endpoint.broken === 0) endpoint.broken = -result;
     // The kernel tells the end of a connection once; whoever asks then sees an orderly end.
     const errno = result < 0 ? -result : result === 0 ? endpoint.broken : 0;
     if (errno !== 0) throw systemError("recvmsg", errno, "receive");
-    return { bytes: result, truncated: false, name: NO_NAME };
+    return result;
   }
 
   /** Whether there is data, the end of the stream, or an error to be told. */

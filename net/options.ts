@@ -35,6 +35,21 @@ export interface TcpSocketOptions extends SocketOptions {
 
 /** Options of a UDP socket that can be changed at any time. */
 export interface UdpSocketOptions extends SocketOptions {
+  /**
+   * Take a train of datagrams of one size from one sender as one (UDP_GRO, Linux 5.0): `segmentBytes` tells where to cut it. Leases of
+   * 65,536 bytes hold the longest. Default `false`.
+   */
+  receiveSegments?: boolean;
+  /** Tell the local address and the interface of each datagram (IP_PKTINFO, IPV6_RECVPKTINFO). Default `false`. */
+  receiveLocalAddress?: boolean;
+  /** Tell the traffic class and ECN of each datagram (IP_RECVTOS, IPV6_RECVTCLASS). Default `false`. */
+  receiveTrafficClass?: boolean;
+  /** Tell the hop limit of each datagram (IP_RECVTTL, IPV6_RECVHOPLIMIT). Default `false`. */
+  receiveHopLimit?: boolean;
+  /** Tell when the kernel got each datagram (SO_TIMESTAMPNS). Default `false`. */
+  receiveTime?: boolean;
+  /** Tell with each datagram how many were dropped before it because the receive buffer was full (SO_RXQ_OVFL). Default `false`. */
+  receiveDropped?: boolean;
   /** Allow sending to broadcast addresses (SO_BROADCAST). Default `false`. */
   broadcast?: boolean;
   /** Hops that multicast datagrams may take, 0 to 255. Default 1. */
@@ -77,6 +92,16 @@ const SETTINGS: { readonly [K in keyof AnyOption]: Setting } = {
   keepAliveIdleSeconds: { level: C.IPPROTO_TCP, option: C.TCP_KEEPIDLE, range: [1, 32_767] },
   keepAliveIntervalSeconds: { level: C.IPPROTO_TCP, option: C.TCP_KEEPINTVL, range: [1, 32_767] },
   keepAliveProbes: { level: C.IPPROTO_TCP, option: C.TCP_KEEPCNT, range: [1, 127] },
+  receiveSegments: { level: C.IPPROTO_UDP, option: C.UDP_GRO },
+  receiveLocalAddress: {
+    level: C.IPPROTO_IP,
+    option: C.IP_PKTINFO,
+    v6: [C.IPPROTO_IPV6, C.IPV6_RECVPKTINFO],
+  },
+  receiveTrafficClass: { level: C.IPPROTO_IP, option: C.IP_RECVTOS, v6: [C.IPPROTO_IPV6, C.IPV6_RECVTCLASS] },
+  receiveHopLimit: { level: C.IPPROTO_IP, option: C.IP_RECVTTL, v6: [C.IPPROTO_IPV6, C.IPV6_RECVHOPLIMIT] },
+  receiveTime: { level: C.SOL_SOCKET, option: C.SO_TIMESTAMPNS },
+  receiveDropped: { level: C.SOL_SOCKET, option: C.SO_RXQ_OVFL },
   broadcast: { level: C.SOL_SOCKET, option: C.SO_BROADCAST },
   multicastTtl: {
     level: C.IPPROTO_IP,
@@ -107,6 +132,12 @@ export const TCP_OPTIONS = [
 /** Names of {@linkcode UdpSocketOptions}. */
 export const UDP_OPTIONS = [
   ...BUFFERS,
+  "receiveSegments",
+  "receiveLocalAddress",
+  "receiveTrafficClass",
+  "receiveHopLimit",
+  "receiveTime",
+  "receiveDropped",
   "broadcast",
   "multicastTtl",
   "multicastLoop",

@@ -10,7 +10,7 @@ import type { System } from "../ffi/system.ts";
 import { layout as coreLayout } from "../wasm/mod.ts";
 import { Doorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Engine, EngineName, Received, Target } from "./engine.ts";
+import type { Attempt, Engine, EngineName, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
@@ -69,7 +69,7 @@ export class ReadinessEngine implements Engine {
     if (endpoint.zeroCopy && (events & C.EPOLLERR)) this.collect(endpoint);
     if (endpoint.inFlight > 0) this.submit(endpoint);
     if (endpoint.connectors.size > 0) endpoint.connectors.serve(() => true);
-    if (endpoint.readers.size > 0) endpoint.readers.serve((target) => this.#inbox.tryReceive(endpoint, target));
+    if (endpoint.readers.size > 0) endpoint.readers.serve((attempt) => attempt());
     if (endpoint.watchers.size > 0) endpoint.watchers.serve(() => this.#inbox.isReadable(endpoint) || undefined);
     if (endpoint.acceptors.size > 0) endpoint.acceptors.serve(() => this.#tryAccept(endpoint));
   }
@@ -231,12 +231,18 @@ export class ReadinessEngine implements Engine {
     }
   }
 
-  receiveNow(endpoint: Endpoint, target: Target): Received | undefined {
+  receiveNow(endpoint: Endpoint, target: Target): number | undefined {
     return endpoint.readers.size === 0 ? this.#inbox.tryReceive(endpoint, target) : undefined;
   }
 
-  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
-    return endpoint.readers.wait(target, signal);
+  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {
+    return endpoint.readers.wait(() => this.#inbox.tryReceive(endpoint, target), signal) as Promise<number>;
+  }
+
+  async attempt<R>(endpoint: Endpoint, attempt: Attempt<R>, signal?: AbortSignal): Promise<R> {
+    const found = endpoint.readers.size === 0 ? attempt() : undefined;
+    if (found !== undefined) return await this.#hub.inTurn(found);
+    return await (endpoint.readers.wait(attempt, signal) as Promise<R>);
   }
 
   async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {

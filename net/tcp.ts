@@ -166,8 +166,19 @@ export class TcpConn extends Socket {
    * ```
    */
   async recv(lease: Lease, options: WaitOptions = {}): Promise<number | null> {
-    const { bytes } = await receiveInto(this.endpoint, lease, options);
-    return bytes === 0 ? null : bytes;
+    const { endpoint } = this;
+    checkReceive(endpoint, [lease], options);
+    const { hub } = endpoint;
+    const { arena, engine } = hub;
+    arena.lend(lease);
+    try {
+      let bytes = engine.receiveNow(endpoint, lease);
+      if (bytes === undefined) bytes = await endpoint.pending(() => engine.receive(endpoint, lease, options.signal));
+      else if (hub.turnIsDue()) await hub.inTurn(undefined);
+      return bytes === 0 ? null : bytes;
+    } finally {
+      arena.handBack(lease);
+    }
   }
 
   /**
@@ -269,26 +280,15 @@ export class TcpConn extends Socket {
   }
 }
 
-/** Receives once into a lease, which is lent meanwhile. */
-export async function receiveInto(endpoint: Endpoint, lease: Lease, options: WaitOptions) {
+/** Refuses what a receive cannot do anything with. */
+export function checkReceive(endpoint: Endpoint, leases: readonly unknown[], options: WaitOptions): void {
   checkOptions("options", options, ["signal"]);
   notAborted(options.signal);
   endpoint.requireOpen();
-  if (!(lease instanceof Lease)) {
-    throw new RingletError("ERR_INVALID_ARG", "Cannot receive: the bytes go into a Lease", {
-      advice: "take one with io.lease()",
-    });
-  }
-  const { hub } = endpoint;
-  const { arena, engine } = hub;
-  arena.lend(lease);
-  try {
-    const received = engine.receiveNow(endpoint, lease);
-    if (received === undefined) return await endpoint.pending(() => engine.receive(endpoint, lease, options.signal));
-    return hub.turnIsDue() ? await hub.inTurn(received) : received;
-  } finally {
-    arena.handBack(lease);
-  }
+  if (leases.every((lease) => lease instanceof Lease)) return;
+  throw new RingletError("ERR_INVALID_ARG", "Cannot receive: the bytes go into a Lease", {
+    advice: "take one with io.lease()",
+  });
 }
 
 /** A socket that accepts streams. */

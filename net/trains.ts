@@ -17,8 +17,14 @@ const LIMITS = [128, 64] as const;
 /** Segments of a train that no kernel sees as one. */
 export const MOST_SEGMENTS = LIMITS[0];
 
-/** How many segments a train may have here, tried with one-byte segments on loopback; 1 where the kernel takes no trains. */
+let found: number | undefined;
+
+/** How many segments a train may have here, tried once with one-byte segments on loopback; 1 where the kernel takes no trains. */
 export function tryTrains(system: System): number {
+  return found ??= tryOut(system);
+}
+
+function tryOut(system: System): number {
   const { call } = system.libc;
   const fd = call.socket(C.AF_INET, C.SOCK_DGRAM | C.SOCK_CLOEXEC, 0);
   if (fd < 0) return 1;

@@ -4,7 +4,9 @@
  * @module
  */
 import { C, layout } from "../ffi/abi.ts";
-import { decodeAddress, encodeNumeric, interfaceIndex, type InternetAddress } from "../ffi/address.ts";
+import { encodeNumeric, interfaceIndex, type InternetAddress } from "../ffi/address.ts";
+import type { Datagram, ReceivedDatagram } from "./datagram.ts";
+import { DatagramReader, type DatagramsOptions } from "./datagram_reader.ts";
 import type { EndpointInit, Name } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { Lease } from "./lease.ts";
@@ -13,8 +15,8 @@ import type { Receipt } from "./receipt.ts";
 import { Destinations } from "./resolve.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, TRY_SEND_OPTIONS } from "./send_turns.ts";
 import { Socket } from "./socket.ts";
+import type { WaitOptions } from "./tcp.ts";
 import { TrainSends } from "./train_sends.ts";
-import { receiveInto, type WaitOptions } from "./tcp.ts";
 import { NO_OPTIONS, notAborted, options as checkOptions, text } from "./validate.ts";
 
 /** Options of a datagram. */
@@ -26,16 +28,6 @@ export interface DatagramOptions extends SendOptions {
    * (UDP_SEGMENT, Linux 4.18). At most what the path's MTU allows without its headers; larger segments fail with `EMSGSIZE`.
    */
   segmentBytes?: number;
-}
-
-/** A received datagram. */
-export interface Datagram {
-  /** Bytes that are at the front of the lease. */
-  readonly bytes: number;
-  /** Who sent it. */
-  readonly from: InternetAddress;
-  /** The datagram was longer than the lease; the rest is lost. */
-  readonly truncated: boolean;
 }
 
 /** Which interface joins a multicast group. */
@@ -75,6 +67,7 @@ const MAX_BYTES_V6 = 65_527;
 export class UdpSocket extends Socket {
   readonly #destinations: Destinations;
   readonly #trains: TrainSends;
+  readonly #reader: DatagramReader;
 
   /** @ignore Sockets come from `io.bindUdp()`. */
   constructor(init: EndpointInit, remote?: InternetAddress) {
@@ -83,6 +76,7 @@ export class UdpSocket extends Socket {
     this.#trains = new TrainSends(this.endpoint, this.turns, maxBytes);
     this.endpoint.remote = remote;
     this.#destinations = new Destinations(init.hub.system, init.family);
+    this.#reader = new DatagramReader(this.endpoint);
   }
 
   /** The address this socket is bound to. */
@@ -214,8 +208,8 @@ export class UdpSocket extends Socket {
    *
    * @param lease Where to; a longer datagram is truncated.
    * @param options A signal; giving up loses no datagram.
-   * @returns Its length and sender.
-   * @throws {RingletError} `ERR_CLOSED` when this socket was closed meanwhile.
+   * @returns Its length and sender, and what the socket's `receive…` options ask for.
+   * @throws {RingletError} `ERR_CLOSED` when this socket was closed meanwhile, `ERR_LEASE_*` for a lease that cannot be filled.
    *
    * @example
    * ```ts
@@ -230,10 +224,74 @@ export class UdpSocket extends Socket {
    * assertEquals(await receiver.recv(into), { bytes: 60, from: sender.localAddr, truncated: true });
    * ```
    */
-  async recv(lease: Lease, options: WaitOptions = {}): Promise<Datagram> {
-    const { bytes, truncated, name } = await receiveInto(this.endpoint, lease, options);
-    const from = decodeAddress(this.endpoint.hub.system, name, name.length) as InternetAddress;
-    return { bytes, from, truncated };
+  recv(lease: Lease, options: WaitOptions = NO_OPTIONS): Promise<Datagram> {
+    return this.#reader.recv(lease, options);
+  }
+
+  /**
+   * Receives what there is, a datagram into the front of each lease from the first one on, with one system call. Waits until there is
+   * one at least. All leases are lent meanwhile.
+   *
+   * @param leases Where to, 1 to 64 leases; a longer datagram is truncated.
+   * @param options A signal; giving up loses no datagram.
+   * @returns What came, in order, each with its lease; the leases behind those are as before.
+   * @throws {RingletError} `ERR_CLOSED` when this socket was closed meanwhile, `ERR_LEASE_*` for a lease that cannot be filled or
+   * is there twice, `ERR_OUT_OF_RANGE` for too many leases or none.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using receiver = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * for (const value of [1, 2, 3]) await sender.send(new Uint8Array([value]), { to: receiver.localAddr });
+   *
+   * const leases = await Promise.all(Array.from({ length: 32 }, () => io.lease(1500)));
+   * const values = [];
+   * while (values.length < 3) {
+   *   for (const { lease, bytes } of await receiver.recvMany(leases)) values.push(...lease.bytes.subarray(0, bytes));
+   * }
+   * assertEquals(values, [1, 2, 3]);
+   * for (const lease of leases) lease.release();
+   * ```
+   */
+  recvMany(leases: readonly Lease[], options: WaitOptions = NO_OPTIONS): Promise<ReceivedDatagram[]> {
+    return this.#reader.recvMany(leases, options);
+  }
+
+  /**
+   * Datagrams as they come, each in a lease that is the program's to release, to keep, or to send on. Many are read with one system
+   * call. When the arena has no room the loop waits for some, and the kernel keeps what comes, as far as `receiveBufferBytes` goes.
+   *
+   * The loop ends when the socket is closed or the signal is aborted. What it had read and not come to when it was left goes to
+   * whoever receives next from this socket; only {@linkcode close} drops it.
+   *
+   * @param options How much is read at once, and a signal.
+   * @returns Datagrams with their leases.
+   * @throws {RingletError} `ERR_OUT_OF_RANGE` for bad options; in the loop `ECONNREFUSED` for a socket with `remote`. The socket
+   * stays open then, and another loop goes on.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using echo = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using client = await io.bindUdp({ hostname: "127.0.0.1", remote: echo.localAddr });
+   * await client.send(new TextEncoder().encode("hello"));
+   * for await (const { lease, bytes, from } of echo.datagrams({ leaseBytes: 2048 })) {
+   *   await echo.send(lease, { to: from, byteLength: bytes }); // answered from where it is
+   *   break;
+   * }
+   * using into = await io.lease(100);
+   * assertEquals((await client.recv(into)).bytes, 5);
+   * ```
+   */
+  datagrams(options: DatagramsOptions = NO_OPTIONS): AsyncIterableIterator<ReceivedDatagram> {
+    return this.#reader.datagrams(options);
   }
 
   /** Changes options of the open socket. */

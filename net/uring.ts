@@ -15,7 +15,7 @@ import type { System } from "../ffi/system.ts";
 import { handleGeneration, handleSlot, layout as coreLayout } from "../wasm/mod.ts";
 import { Bell } from "./bell.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Engine, EngineName, Received, Target } from "./engine.ts";
+import type { Attempt, Engine, EngineName, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
@@ -51,9 +51,11 @@ interface Call {
 
 /** What comes in on one socket. */
 interface Inflow {
-  /** One receive at a time. */
+  /** One receive of a stream at a time. */
   readonly receiving: Turn;
   readonly calls: Set<Call>;
+  /** Tells when attempts that wait may find something. */
+  polling: Call | undefined;
   /** Accepted, and not asked for yet. */
   readonly accepted: number[];
   accepting: Call | undefined;
@@ -117,6 +119,7 @@ export class UringEngine implements Engine {
     this.#inflows.set(endpoint, {
       receiving: new Turn(),
       calls: new Set(),
+      polling: undefined,
       accepted: [],
       accepting: undefined,
       stopped: undefined,
@@ -306,8 +309,10 @@ export class UringEngine implements Engine {
     if (inflow === undefined) return;
     inflow.stopped = reason;
     inflow.receiving.fail(reason);
+    endpoint.readers.fail(reason);
     endpoint.acceptors.fail(reason);
     for (const call of inflow.calls) this.#cancel(call);
+    if (inflow.polling !== undefined) this.#cancel(inflow.polling);
     if (inflow.accepting !== undefined) this.#cancel(inflow.accepting);
     for (const fd of inflow.accepted.splice(0)) this.#system.libc.call.close(fd);
   }
@@ -362,13 +367,32 @@ export class UringEngine implements Engine {
     if (inflow.accepted.length >= MAX_ACCEPTED && inflow.accepting !== undefined) this.#cancel(inflow.accepting);
   }
 
-  receiveNow(endpoint: Endpoint, target: Target): Received | undefined {
+  receiveNow(endpoint: Endpoint, target: Target): number | undefined {
     return this.#inflows.get(endpoint)!.receiving.free ? this.#inbox.tryReceive(endpoint, target) : undefined;
   }
 
-  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<Received> {
+  async attempt<R>(endpoint: Endpoint, attempt: Attempt<R>, signal?: AbortSignal): Promise<R> {
+    const found = endpoint.readers.size === 0 ? attempt() : undefined;
+    if (found !== undefined) return await this.#hub.inTurn(found);
+    this.#poll(endpoint, this.#inflows.get(endpoint)!);
+    return await (endpoint.readers.wait(attempt, signal) as Promise<R>);
+  }
+
+  /** One poll serves all who wait. It is asked anew: one that stays would complete for every datagram that nobody waits for. */
+  #poll(endpoint: Endpoint, inflow: Inflow): void {
+    if (inflow.polling !== undefined || inflow.stopped !== undefined) return;
+    const entry = { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN };
+    inflow.polling = this.#start(entry, (result) => {
+      inflow.polling = undefined;
+      if (result >= 0) endpoint.readers.serve((attempt) => attempt());
+      else endpoint.readers.fail(systemError("poll", -result, "wait for data"));
+      if (endpoint.readers.size > 0) this.#poll(endpoint, inflow);
+    });
+  }
+
+  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {
     const inflow = this.#inflows.get(endpoint)!;
-    const buffer = endpoint.stream ? this.ring.bufferOf(target.offset, target.byteLength) : -1;
+    const buffer = this.ring.bufferOf(target.offset, target.byteLength);
     await inflow.receiving.take(signal);
     try {
       for (;;) {
@@ -390,7 +414,7 @@ export class UringEngine implements Engine {
     { offset, byteLength }: Target,
     buffer: number,
     signal: AbortSignal | undefined,
-  ): Promise<Received | undefined> {
+  ): Promise<number | undefined> {
     const entry = {
       opcode: C.IORING_OP_READ_FIXED,
       fd: endpoint.fd,

@@ -13,7 +13,7 @@ const HEADERS = [
   "netdb.h",
   "netinet/in.h",
   "netinet/tcp.h",
-  "linux/udp.h",
+  "netinet/udp.h",
   "poll.h",
   "stddef.h",
   "stdio.h",
