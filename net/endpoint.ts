@@ -19,6 +19,7 @@ import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import type { Attempt } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
+import { NetworkErrors } from "./network_errors.ts";
 import { PromisedSend, type SendFailure } from "./promised_send.ts";
 import { addressText } from "./text.ts";
 import { Waiters } from "./waiters.ts";
@@ -27,6 +28,7 @@ import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
 const { FAULT, SEND, SEND_FLAG, SOCKET, SOCKET_KIND } = layout;
 /** Fields of a socket's record, as indices of words. */
 const WORD = {
+  head: SOCKET.HEAD / 4,
   sends: SOCKET.SENDS / 4,
   idsCopied: SOCKET.IDS_COPIED / 4,
   idsNotCopied: SOCKET.IDS_NOT_COPIED / 4,
@@ -61,6 +63,8 @@ export interface EndpointInit {
   readonly stream: boolean;
   readonly policy: ZeroCopyPolicy;
   readonly maxInFlightBytes: number;
+  /** The kernel tells what the network answers (IP_RECVERR). */
+  readonly errors?: boolean;
 }
 
 /** See the module. */
@@ -87,6 +91,8 @@ export class Endpoint {
   withdrawn = false;
   /** The engine's own note about this socket. */
   watchKey = 0;
+  /** What the network answered, for a socket that asks for it. */
+  readonly errors: NetworkErrors | undefined;
   /** Receives that wait for data. */
   readonly readers: Waiters<Attempt<unknown>, unknown> = new Waiters();
   /** Those who only want to know when there is data. */
@@ -113,6 +119,7 @@ export class Endpoint {
     this.family = init.family;
     this.stream = init.stream;
     this.#policy = init.policy;
+    this.errors = init.errors ? new NetworkErrors() : undefined;
     if (this.hub.closed.aborted) {
       this.hub.system.libc.call.close(this.fd);
       throw closedError("io");
@@ -314,6 +321,13 @@ export class Endpoint {
     if (slot < 0) return false;
     this.#ended(slot, { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
     return true;
+  }
+
+  /** The send at the head of the queue; there is one. */
+  head(): { slot: number; generation: number } {
+    const { u32, regions } = this.hub.core;
+    const slot = u32[this.#record + WORD.head] - 1;
+    return { slot, generation: u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4] };
   }
 
   /** The engine reports that the kernel refused all that is queued. */

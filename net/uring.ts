@@ -110,6 +110,7 @@ export class UringEngine implements Engine {
       accepting: undefined,
       stopped: undefined,
     });
+    if (endpoint.errors !== undefined) this.#pollErrors(endpoint);
   }
 
   detach(endpoint: Endpoint): void {
@@ -186,6 +187,9 @@ export class UringEngine implements Engine {
       return this.#hub.resume(endpoint);
     }
     if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
+    if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, slot, generation, errno)) {
+      return this.#hub.resume(endpoint);
+    }
     const zeroCopy = (u32[record + SEND.FLAGS / 4] & SEND_FLAG.ZERO_COPY) !== 0;
     if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
       // Back-pressure. What is in flight gives memory back; with nothing in flight, send a copy.
@@ -366,10 +370,23 @@ export class UringEngine implements Engine {
     const entry = { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN };
     inflow.polling = this.#start(entry, (result) => {
       inflow.polling = undefined;
+      if (result & C.POLLERR) this.#hub.errorQueue.read(endpoint);
       if (result >= 0) endpoint.readers.serve((attempt) => attempt());
       else endpoint.readers.fail(systemError("poll", -result, "wait for data"));
       if (endpoint.readers.size > 0) this.#poll(endpoint, inflow);
     });
+  }
+
+  /** Reads the error queue of a socket whenever there is something, until the socket is stopped. A poll tells errors unasked. */
+  #pollErrors(endpoint: Endpoint): void {
+    const inflow = this.#inflows.get(endpoint)!;
+    const call = this.#start({ opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd }, (result) => {
+      inflow.calls.delete(call);
+      if (result < 0 || inflow.stopped !== undefined) return;
+      this.#hub.errorQueue.read(endpoint);
+      this.#pollErrors(endpoint);
+    });
+    inflow.calls.add(call);
   }
 
   async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {

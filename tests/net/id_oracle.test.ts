@@ -1,6 +1,7 @@
 /**
  * The id oracle: random operations against the real kernel, and every release compared with what the kernel had really said by
- * then. Good sends, partial ones, empty datagrams, copies, failures that take an id and failures that do not, on TCP and UDP.
+ * then. Good sends, partial ones, empty datagrams, copies, failures that take an id and failures that do not, on TCP and UDP; and the
+ * network's answers to datagrams that nobody takes, in the same queue.
  */
 import { assert, assertEquals } from "@std/assert";
 import process from "node:process";
@@ -44,6 +45,9 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
   const system = openSystem();
   await using io = await open({ engine: "errqueue", arenaBytes: 32 << 20, zeroCopy: "always", maxSends: MAX_SENDS });
   const sockets = await makeSockets();
+  const gone = await io.bindUdp({ hostname: "127.0.0.1" });
+  const dead = gone.localAddr;
+  await gone.close();
   const models = new Map(sockets.map(({ endpoint, model }) => [endpoint.fd, model]));
   const unwatch = watchCalls(system, sockets[0].endpoint.hub.core, models);
   try {
@@ -87,8 +91,12 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
         await catchUp();
         continue;
       }
-      const { socket, endpoint, model, to, threshold } = sockets[random(10) < 7 ? random(2) : 2 + random(2)];
-      const kind = random(100);
+      const which = random(10);
+      const chosen = sockets[which < 5 ? random(2) : which < 7 ? 4 : 2 + random(2)];
+      const { socket, endpoint, model, threshold } = chosen;
+      const to = model.errors && random(3) === 0 ? dead : chosen.to;
+      // A failure of its own is tried again on a socket with answers, which the model does not follow.
+      const kind = model.errors ? 9 + random(91) : random(100);
       if (model.datagram && kind < 3) {
         io.flush(); // what is queued was meant for the settings before
         if (model.queue.length === 0) {
@@ -158,12 +166,16 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
     if (OPERATIONS >= 10_000) {
       assert(stats.idsTaken > 0, "no failed send took an id: nothing was tested");
       assert(count.refused > 0 && count.early > 0 && count.released > OPERATIONS / 2, JSON.stringify(count));
+      assert(sockets[4].model.answers > OPERATIONS / 100, `${sockets[4].model.answers} answers`);
     }
   } finally {
     unwatch();
   }
 
-  /** Two UDP sockets, then two TCP connections with readers that keep up; the second of each copies small sends. */
+  /**
+   * Two UDP sockets, two TCP connections with readers that keep up, where the second of each copies small sends, and a UDP socket that
+   * hears what the network answers.
+   */
   async function makeSockets() {
     const hostname = "127.0.0.1";
     const sink = await io.bindUdp({ hostname, receiveBufferBytes: 4096 });
@@ -181,6 +193,10 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
       readAll(peer);
       made.push({ socket, endpoint: endpointOf(socket), model: new SocketModel(false), to: sink.localAddr, threshold });
     }
+    const socket = await io.bindUdp({ hostname, zeroCopyThresholdBytes: THRESHOLD_BYTES, errors: true });
+    const model = new SocketModel(true);
+    model.errors = true;
+    made.push({ socket, endpoint: endpointOf(socket), model, to: sink.localAddr, threshold: THRESHOLD_BYTES });
     return made;
   }
 
