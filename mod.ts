@@ -14,8 +14,15 @@ export { RingletError, type RingletErrorCode, type RingletErrorDetails } from ".
 export type { FlowOptions } from "./net/flow.ts";
 export type { Capabilities, EngineChoice, Io } from "./net/io.ts";
 export type { Lease, LeaseState } from "./net/lease.ts";
+export type { NetworkError } from "./net/network_errors.ts";
 export { open, type OpenOptions } from "./net/open.ts";
-export type { BindOptions, SocketOptions, TcpSocketOptions, UdpSocketOptions } from "./net/options.ts";
+export type {
+  BindOptions,
+  NetworkErrorOptions,
+  SocketOptions,
+  TcpSocketOptions,
+  UdpSocketOptions,
+} from "./net/options.ts";
 export type { Receipt, Release } from "./net/receipt.ts";
 export type { SendData, SendOptions } from "./net/send_turns.ts";
 export type { ReapHandler, SendEvent } from "./net/batch_sends.ts";

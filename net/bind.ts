@@ -15,6 +15,8 @@ import {
   BIND_OPTIONS,
   type BindOptions,
   checkSettings,
+  NETWORK_ERROR_OPTIONS,
+  type NetworkErrorOptions,
   TCP_OPTIONS,
   type TcpSocketOptions,
   UDP_OPTIONS,
@@ -40,7 +42,7 @@ export interface ListenOptions extends FlowOptions, TcpSocketOptions, BindOption
 }
 
 /** Options of `bindUdp`. */
-export interface UdpOptions extends FlowOptions, UdpSocketOptions, BindOptions {
+export interface UdpOptions extends FlowOptions, UdpSocketOptions, NetworkErrorOptions, BindOptions {
   /** The local address. Default `0.0.0.0`. */
   hostname?: string;
   /** The local port. Default 0: the system chooses. */
@@ -61,6 +63,7 @@ const LISTEN_OPTIONS: readonly (keyof ListenOptions)[] = [
 const UDP_BIND_OPTIONS: readonly (keyof UdpOptions)[] = [
   ...FLOW_OPTIONS,
   ...UDP_OPTIONS,
+  ...NETWORK_ERROR_OPTIONS,
   ...BIND_OPTIONS,
   "hostname",
   "port",
@@ -109,7 +112,7 @@ export async function listen(hub: Hub, options: ListenOptions): Promise<TcpListe
 /** See `Io.bindUdp`. */
 export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket> {
   checkOptions("options", options, UDP_BIND_OPTIONS);
-  checkSettings(options, [...UDP_OPTIONS, ...BIND_OPTIONS]);
+  checkSettings(options, [...UDP_OPTIONS, ...NETWORK_ERROR_OPTIONS, ...BIND_OPTIONS]);
   const flow = checkFlow(hub, options);
   const { system } = hub;
   const { hostname = "0.0.0.0", port = 0, remote } = options;
@@ -118,13 +121,13 @@ export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket>
   const [{ family, bytes }] = await resolve(system, hostname, port, hub.closed);
   const peer = remote === undefined ? undefined : await peerAddress(hub, family, remote);
   const fd = makeDescriptor(hub, family, C.SOCK_DGRAM, (fd) => {
-    applySettings(system, fd, family, options, [...bindOptions(family), ...UDP_OPTIONS]);
+    applySettings(system, fd, family, options, [...bindOptions(family), ...UDP_OPTIONS, ...NETWORK_ERROR_OPTIONS]);
     const { call } = system.libc;
     mustSucceed(hub, "bind", call.bind(fd, bytes, bytes.length), `bind to ${addressText({ hostname, port })}`);
     if (peer === undefined) return;
     mustSucceed(hub, "connect", call.connect(fd, peer, peer.length), `connect to ${addressText(remote!)}`);
   });
-  return new UdpSocket({ ...flow(), hub, fd, family, stream: false }, remote);
+  return new UdpSocket({ ...flow(), hub, fd, family, stream: false, errors: options.errors }, remote);
 }
 
 async function peerAddress(hub: Hub, family: number, remote: InternetAddress): Promise<Uint8Array> {

@@ -7,14 +7,13 @@
  */
 import { C, layout } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
-import type { System } from "../ffi/system.ts";
-import type { Core } from "../wasm/mod.ts";
 import { AddressBook } from "./address_book.ts";
 import { decodeMetadata } from "./ancillary.ts";
 import type { Datagram, ReceivedDatagram } from "./datagram.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
+import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import type { ScratchSpace } from "./message.ts";
 
@@ -45,13 +44,15 @@ const WORD = {
 } as const;
 
 const NO_TIMEOUT = 0n;
+/** Stands for the slot of a send where a receive failed. */
+const RECEIVES = -1;
 
 /** See the module. One for each `open()`. */
 export class DatagramInbox {
   /** Bytes of scratch that one takes. */
   static readonly BYTES: number = CONTROLS + MAX_DATAGRAMS * CONTROL_BYTES;
 
-  readonly #system: System;
+  readonly #hub: Hub;
   readonly #words: Uint32Array;
   readonly #view: DataView;
   readonly #address: bigint;
@@ -60,18 +61,19 @@ export class DatagramInbox {
   readonly #arenaLow: number;
   readonly #arenaHigh: number;
   readonly #book: AddressBook;
+  #calls = 0;
 
   /** @param arena Machine address of the arena. */
-  constructor(system: System, core: Core, scratch: ScratchSpace, arena: bigint) {
-    this.#system = system;
-    this.#words = core.u32;
+  constructor(hub: Hub, scratch: ScratchSpace, arena: bigint) {
+    this.#hub = hub;
+    this.#words = hub.core.u32;
     const { view, address } = scratch.take(DatagramInbox.BYTES);
     this.#view = view;
     this.#address = address;
     this.#messages = view.byteOffset / 4;
     this.#arenaLow = Number(arena & 0xffffffffn);
     this.#arenaHigh = Number(arena >> 32n);
-    this.#book = new AddressBook(system);
+    this.#book = new AddressBook(hub.system);
     for (let i = 0; i < MAX_DATAGRAMS; i++) {
       const at = i * mmsghdr.size;
       view.setBigUint64(at + msghdr.msg_name, address + BigInt(NAMES + i * NAME_BYTES), true);
@@ -86,14 +88,16 @@ export class DatagramInbox {
    * {@linkcode tell} and {@linkcode tellWith} have the rest.
    */
   tryReceive(endpoint: Endpoint, targets: readonly Target[]): number | undefined {
-    const { libc } = this.#system;
+    const { libc } = this.#hub.system;
+    this.#calls += 1;
     for (;;) {
       this.#expect(targets);
       const received = libc.call.recvmmsg(endpoint.fd, this.#address, targets.length, C.MSG_DONTWAIT, NO_TIMEOUT);
       if (received > 0) return received;
       const errno = libc.errno();
       if (errno === ERRNO.EAGAIN) return undefined;
-      if (errno !== ERRNO.EINTR) throw systemError("recvmmsg", errno, "receive");
+      if (errno === ERRNO.EINTR || this.#hub.errorQueue.excuses(endpoint, RECEIVES, this.#calls, errno)) continue;
+      throw systemError("recvmmsg", errno, "receive");
     }
   }
 

@@ -21,6 +21,7 @@ import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import type { Attempt } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
+import { NetworkErrors } from "./network_errors.ts";
 import { PromisedSend, type SendFailure } from "./promised_send.ts";
 import { addressText } from "./text.ts";
 import { Waiters } from "./waiters.ts";
@@ -71,6 +72,8 @@ export interface EndpointInit {
   readonly stream: boolean;
   readonly policy: ZeroCopyPolicy;
   readonly maxInFlightBytes: number;
+  /** The kernel tells what the network answers (IP_RECVERR). */
+  readonly errors?: boolean;
 }
 
 /** See the module. */
@@ -101,6 +104,8 @@ export class Endpoint {
   withdrawn = false;
   /** The engine's own note about this socket. */
   watchKey = 0;
+  /** What the network answered, for a socket that asks for it. */
+  readonly errors: NetworkErrors | undefined;
   /** Receives that wait for data. */
   readonly readers: Waiters<Attempt<unknown>, unknown> = new Waiters();
   /** Those who only want to know when there is data. */
@@ -128,6 +133,7 @@ export class Endpoint {
     this.stream = init.stream;
     this.#policy = init.policy;
     this.maxSegments = init.hub.settings.maxSegments;
+    this.errors = init.errors ? new NetworkErrors() : undefined;
     if (this.hub.closed.aborted) {
       this.hub.system.libc.call.close(this.fd);
       throw closedError("io");
@@ -282,8 +288,13 @@ export class Endpoint {
 
   /** The handle of a send that is not free. */
   #handle(slot: number): Handle {
+    return makeHandle(slot, this.generationOf(slot));
+  }
+
+  /** Which use of its record a send is. */
+  generationOf(slot: number): number {
     const { u32, regions } = this.hub.core;
-    return makeHandle(slot, u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4]);
+    return u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4];
   }
 
   /** A send that has to wait for its turn; its lease does not go elsewhere meanwhile. */
@@ -376,6 +387,15 @@ export class Endpoint {
     this.maxSegments = 1;
     raw.socket_unsegmented(this.slot, this.generation);
     return true;
+  }
+
+  /**
+   * The kernel refused a zero-copy send. Whether that may be because it gathers leases from more than the 17 pages that a packet can
+   * name; a copy needs none of them.
+   */
+  namesManyPages(slot: number, errno: number): boolean {
+    const { u32, regions } = this.hub.core;
+    return errno === ERRNO.EMSGSIZE && u32[(regions.SENDS + slot * SEND.BYTES + SEND.LEASE_COUNT) / 4] > 1;
   }
 
   /** The send at the head of the queue; -1 when it is empty. */

@@ -7,6 +7,7 @@ import { C } from "../ffi/abi.ts";
 import type { System } from "../ffi/system.ts";
 import { DatagramInbox } from "./datagram_inbox.ts";
 import type { EngineName } from "./engine.ts";
+import { ErrorQueue } from "./error_queue.ts";
 import { RingletError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Capabilities, EngineChoice } from "./io.ts";
@@ -71,7 +72,8 @@ export function startEngine(
     }
     const hub = makeHub(name);
     const memories = memoriesOf(hub);
-    hub.inbox = new DatagramInbox(hub.system, hub.core, memories.scratch, memories.arena);
+    hub.inbox = new DatagramInbox(hub, memories.scratch, memories.arena);
+    hub.errorQueue = new ErrorQueue(hub, memories.scratch, memories.arena);
     if (name !== "uring") {
       hub.engine = new ReadinessEngine(hub, name, memories);
       if (name === "errqueue") reasons.push(takesZeroCopy(powers));

@@ -10,6 +10,7 @@ import type { Arena } from "./arena.ts";
 import type { DatagramInbox } from "./datagram_inbox.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Engine } from "./engine.ts";
+import type { ErrorQueue } from "./error_queue.ts";
 import { closedError } from "./errors.ts";
 import { BatchSends } from "./batch_sends.ts";
 import type { PromisedSend } from "./promised_send.ts";
@@ -57,6 +58,8 @@ export class Hub {
   engine!: Engine;
   /** How every engine receives datagrams. */
   inbox!: DatagramInbox;
+  /** How every engine reads error queues. */
+  errorQueue!: ErrorQueue;
 
   constructor(
     readonly system: System,

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { C, layout } from "../ffi/abi.ts";
+import { layout } from "../ffi/abi.ts";
+import type { AddressBook } from "./address_book.ts";
+import { findExtendedError } from "./ancillary.ts";
 
 /** A piece of the core's scratch region. */
 export interface ScratchPiece {
@@ -39,7 +41,7 @@ export interface Memories {
   readonly scratch: ScratchSpace;
 }
 
-const { msghdr, iovec, cmsghdr, sock_extended_err } = layout;
+const { msghdr, iovec } = layout;
 const IOVEC = msghdr.size;
 const NAME = IOVEC + iovec.size;
 const NAME_BYTES = 128;
@@ -81,29 +83,15 @@ export class MessageBuffer {
     view.setUint32(msghdr.msg_flags, 0, true);
   }
 
-  flags(): number {
-    return this.view.getUint32(msghdr.msg_flags, true);
-  }
-
-  /** A copy of the sender's `struct sockaddr`. */
+  /** A copy of the `struct sockaddr` that came with it. */
   name(): Uint8Array<ArrayBuffer> {
     const length = this.view.getUint32(msghdr.msg_namelen, true);
     return new Uint8Array(this.view.buffer, this.view.byteOffset + NAME, Math.min(length, NAME_BYTES)).slice();
   }
 
   /** Where the `struct sock_extended_err` among the control messages is, or -1. */
-  extendedError(): number {
-    const { view } = this;
-    const end = CONTROL + view.getUint32(msghdr.msg_controllen, true);
-    for (let at = CONTROL; at + cmsghdr.size <= end;) {
-      const length = view.getUint32(at + cmsghdr.cmsg_len, true);
-      const level = view.getInt32(at + cmsghdr.cmsg_level, true);
-      const type = view.getInt32(at + cmsghdr.cmsg_type, true);
-      const recverr = (level === C.IPPROTO_IP && type === C.IP_RECVERR) ||
-        (level === C.IPPROTO_IPV6 && type === C.IPV6_RECVERR);
-      if (recverr && length >= cmsghdr.size + sock_extended_err.size) return at + cmsghdr.size;
-      at += Math.max(cmsghdr.size, Math.ceil(length / 8) * 8);
-    }
-    return -1;
+  extendedError(book: AddressBook): number {
+    const end = CONTROL + this.view.getUint32(msghdr.msg_controllen, true);
+    return findExtendedError(this.view, CONTROL, end, book);
   }
 }

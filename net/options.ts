@@ -58,6 +58,15 @@ export interface UdpSocketOptions extends SocketOptions {
   multicastLoop?: boolean;
 }
 
+/** What a UDP socket tells about datagrams that could not be delivered. */
+export interface NetworkErrorOptions {
+  /**
+   * Tell what the network answers to datagrams that could not be delivered, in `errors()` and nowhere else (IP_RECVERR, IPV6_RECVERR).
+   * A socket with `remote` then does not fail with `ECONNREFUSED`. Default `false`.
+   */
+  errors?: boolean;
+}
+
 /** Options that must be set before the socket is bound. */
 export interface BindOptions {
   /** SO_REUSEADDR. Default `true` for listeners, `false` elsewhere. */
@@ -71,6 +80,7 @@ export interface BindOptions {
 type AnyOption =
   & Required<TcpSocketOptions>
   & Required<UdpSocketOptions>
+  & Required<NetworkErrorOptions>
   & Required<BindOptions>;
 
 interface Setting {
@@ -114,6 +124,7 @@ const SETTINGS: { readonly [K in keyof AnyOption]: Setting } = {
     option: C.IP_MULTICAST_LOOP,
     v6: [C.IPPROTO_IPV6, C.IPV6_MULTICAST_LOOP],
   },
+  errors: { level: C.IPPROTO_IP, option: C.IP_RECVERR, v6: [C.IPPROTO_IPV6, C.IPV6_RECVERR] },
   reuseAddress: { level: C.SOL_SOCKET, option: C.SO_REUSEADDR },
   reusePort: { level: C.SOL_SOCKET, option: C.SO_REUSEPORT },
   ipv6Only: { level: C.IPPROTO_IPV6, option: C.IPV6_V6ONLY },
@@ -142,6 +153,11 @@ export const UDP_OPTIONS = [
   "multicastTtl",
   "multicastLoop",
 ] as const satisfies (keyof UdpSocketOptions)[];
+/**
+ * Names of {@linkcode NetworkErrorOptions}. Set at the bind and never again: kernels throw away what is in the error queue when it is
+ * switched off, zero-copy notifications included.
+ */
+export const NETWORK_ERROR_OPTIONS = ["errors"] as const satisfies (keyof NetworkErrorOptions)[];
 /** Names of {@linkcode BindOptions}. */
 export const BIND_OPTIONS = ["reuseAddress", "reusePort", "ipv6Only"] as const satisfies (keyof BindOptions)[];
 /** Options that a Unix socket has, too. */

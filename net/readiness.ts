@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { C, layout } from "../ffi/abi.ts";
+import { C } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import type { System } from "../ffi/system.ts";
 import { layout as coreLayout } from "../wasm/mod.ts";
@@ -15,7 +15,7 @@ import { systemError } from "./errors.ts";
 import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
-import { type Memories, MessageBuffer } from "./message.ts";
+import type { Memories } from "./message.ts";
 import { setOption } from "./options.ts";
 
 const { BATCH, BATCH_REASON } = coreLayout;
@@ -32,7 +32,6 @@ export class ReadinessEngine implements Engine {
   readonly #doorbell: Doorbell;
   readonly #batch: bigint;
   readonly #inbox: Inbox;
-  readonly #notification: MessageBuffer;
   readonly #gather: Gather;
 
   constructor(hub: Hub, name: EngineName, { scratch, core, arena }: Memories) {
@@ -44,7 +43,6 @@ export class ReadinessEngine implements Engine {
     hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_HUGEPAGE);
     this.#batch = core + BigInt(hub.core.regions.BATCH);
     this.#inbox = new Inbox(hub.system, scratch, arena);
-    this.#notification = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
     this.#gather = new Gather(hub.core, core, scratch.take(Gather.BYTES));
     const events = scratch.take(Doorbell.SCRATCH_BYTES);
     this.#doorbell = new Doorbell(hub.system, events.view, events.address, () => {
@@ -66,7 +64,7 @@ export class ReadinessEngine implements Engine {
   }
 
   #ready(endpoint: Endpoint, events: number): void {
-    if (endpoint.zeroCopy && (events & C.EPOLLERR)) this.collect(endpoint);
+    if (events & C.EPOLLERR) this.collect(endpoint);
     if (endpoint.inFlight > 0) this.submit(endpoint);
     if (endpoint.connectors.size > 0) endpoint.connectors.serve(() => true);
     if (endpoint.readers.size > 0) endpoint.readers.serve((attempt) => attempt());
@@ -135,12 +133,15 @@ export class ReadinessEngine implements Engine {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
-    if (zeroCopy && errno === ERRNO.EMSGSIZE) {
-      // A packet names 17 pages at most; a copy needs none of them.
+    if (zeroCopy && endpoint.namesManyPages(endpoint.head, errno)) {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
     if (endpoint.refusesTrains(endpoint.head, errno)) return true;
+    const { head } = endpoint;
+    if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, head, endpoint.generationOf(head), errno)) {
+      return true;
+    }
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
     // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
     if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
@@ -171,27 +172,8 @@ export class ReadinessEngine implements Engine {
     raw.suspect(endpoint.slot, endpoint.generation, 0);
   }
 
-  /** Reads the socket's error queue empty; answers how many ids were settled. */
   collect(endpoint: Endpoint): number {
-    if (!endpoint.zeroCopy) return 0;
-    const { raw, u32, out } = this.#hub.core;
-    const message = this.#notification;
-    let settled = 0;
-    for (;;) {
-      message.expect(0, 0);
-      const flags = C.MSG_ERRQUEUE | C.MSG_DONTWAIT;
-      if (this.#system.libc.call.recvmsg(endpoint.fd, message.address, flags) < 0) return settled;
-      const at = message.extendedError();
-      if (at < 0) continue;
-      const { view } = message;
-      const { ee_origin, ee_code, ee_info, ee_data } = layout.sock_extended_err;
-      if (view.getUint8(at + ee_origin) !== C.SO_EE_ORIGIN_ZEROCOPY) continue;
-      const copied = view.getUint8(at + ee_code) & C.SO_EE_CODE_ZEROCOPY_COPIED;
-      const lo = view.getUint32(at + ee_info, true);
-      const hi = view.getUint32(at + ee_data, true);
-      raw.complete(endpoint.slot, endpoint.generation, lo, hi, copied);
-      settled += u32[out];
-    }
+    return this.#hub.errorQueue.read(endpoint);
   }
 
   poll(): void {

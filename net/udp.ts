@@ -10,6 +10,7 @@ import { DatagramReader, type DatagramsOptions } from "./datagram_reader.ts";
 import type { EndpointInit, Name } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { Lease } from "./lease.ts";
+import type { NetworkError } from "./network_errors.ts";
 import { configure, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
 import { Destinations } from "./resolve.ts";
@@ -292,6 +293,45 @@ export class UdpSocket extends Socket {
    */
   datagrams(options: DatagramsOptions = NO_OPTIONS): AsyncIterableIterator<ReceivedDatagram> {
     return this.#reader.datagrams(options);
+  }
+
+  /**
+   * What the network answers to datagrams that could not be delivered, for a socket that was bound with `errors: true`. Such answers
+   * come late and may be lost or forged, so they are hints. The loop ends when the socket is closed or the signal is aborted; of what
+   * nobody takes the last 256 are kept. With several loops each answer goes to one of them.
+   *
+   * @param options A signal.
+   * @returns The answers, from those kept on.
+   * @throws {RingletError} `ERR_INVALID_ARG` when the socket was bound without `errors: true`.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * const gone = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const to = gone.localAddr;
+   * await gone.close();
+   * await using udp = await io.bindUdp({ hostname: "127.0.0.1", errors: true });
+   * await udp.send(new Uint8Array(100), { to });
+   * for await (const error of udp.errors()) {
+   *   assertEquals([error.code, error.to, error.reporter], ["ECONNREFUSED", to, "127.0.0.1"]);
+   *   break;
+   * }
+   * ```
+   */
+  errors(options: WaitOptions = NO_OPTIONS): AsyncIterableIterator<NetworkError> {
+    const { signal } = checkOptions("options", options, ["signal"]);
+    notAborted(signal);
+    this.endpoint.requireOpen();
+    const { errors, closing: { stopped } } = this.endpoint;
+    if (errors === undefined) {
+      throw new RingletError("ERR_INVALID_ARG", "Cannot tell errors: the socket does not ask for them", {
+        advice: "bind it with `errors: true`",
+      });
+    }
+    return errors.iterate(this.endpoint, signal === undefined ? stopped : AbortSignal.any([signal, stopped]));
   }
 
   /** Changes options of the open socket. */

@@ -28,8 +28,8 @@ const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
 
 /** A copy that the kernel has no memory for is tried again after this long. */
 const NO_MEMORY_RETRY_MS = 10;
-/** Why a copy goes where zero-copy does not. EMSGSIZE: a packet names 17 pages at most, and a copy needs none of them. */
-const COPY_INSTEAD: ReadonlySet<number> = new Set([ERRNO.ENOBUFS, ERRNO.ENOMEM, ERRNO.EOPNOTSUPP, ERRNO.EMSGSIZE]);
+/** Why a copy goes where zero-copy does not. */
+const COPY_INSTEAD: ReadonlySet<number> = new Set([ERRNO.ENOBUFS, ERRNO.ENOMEM, ERRNO.EOPNOTSUPP]);
 /** Connections that wait here for an `accept()`, at most; more wait in the kernel. */
 const MAX_ACCEPTED = 64;
 const NO_OFFSET = 0xffff_ffff;
@@ -124,6 +124,7 @@ export class UringEngine implements Engine {
       accepting: undefined,
       stopped: undefined,
     });
+    if (endpoint.errors !== undefined) this.#pollErrors(endpoint);
   }
 
   detach(endpoint: Endpoint): void {
@@ -199,6 +200,9 @@ export class UringEngine implements Engine {
     }
     if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
     if (endpoint.refusesTrains(slot, errno)) return this.#hub.resume(endpoint);
+    if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, slot, generation, errno)) {
+      return this.#hub.resume(endpoint);
+    }
     const zeroCopy = (u32[record + SEND.FLAGS / 4] & SEND_FLAG.ZERO_COPY) !== 0;
     if (errno === ERRNO.ENOBUFS || errno === ERRNO.ENOMEM) {
       // Back-pressure. What is in flight gives memory back; with nothing in flight, send a copy.
@@ -206,7 +210,7 @@ export class UringEngine implements Engine {
       if (raw.ring_block(endpoint.slot, endpoint.generation) > 0) return;
     }
     const defect = errno === ERRNO.EFAULT && this.#failsTrains && u32[record + SEND.SEGMENT / 4] !== 0;
-    if (zeroCopy && (defect || COPY_INSTEAD.has(errno))) {
+    if (zeroCopy && (defect || COPY_INSTEAD.has(errno) || endpoint.namesManyPages(slot, errno))) {
       if (errno === ERRNO.EOPNOTSUPP) endpoint.zeroCopy = false;
       raw.send_copy(slot, generation);
       return this.#hub.resume(endpoint);
@@ -384,10 +388,23 @@ export class UringEngine implements Engine {
     const entry = { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN };
     inflow.polling = this.#start(entry, (result) => {
       inflow.polling = undefined;
+      if (result & C.POLLERR) this.#hub.errorQueue.read(endpoint);
       if (result >= 0) endpoint.readers.serve((attempt) => attempt());
       else endpoint.readers.fail(systemError("poll", -result, "wait for data"));
       if (endpoint.readers.size > 0) this.#poll(endpoint, inflow);
     });
+  }
+
+  /** Reads the error queue of a socket whenever there is something, until the socket is stopped. A poll tells errors unasked. */
+  #pollErrors(endpoint: Endpoint): void {
+    const inflow = this.#inflows.get(endpoint)!;
+    const call = this.#start({ opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd }, (result) => {
+      inflow.calls.delete(call);
+      if (result < 0 || inflow.stopped !== undefined) return;
+      this.#hub.errorQueue.read(endpoint);
+      this.#pollErrors(endpoint);
+    });
+    inflow.calls.add(call);
   }
 
   async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {

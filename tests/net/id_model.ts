@@ -27,6 +27,10 @@ export class SocketModel {
   nextId = 0;
   segmentBytes = 0;
   noCheck = false;
+  /** The network's answers are told apart: a datagram that fails for another one stays in the queue. */
+  errors = false;
+  /** Answers of the network that were read. */
+  answers = 0;
 
   constructor(readonly datagram: boolean) {}
 
@@ -56,7 +60,7 @@ export class SocketModel {
     // The next message was tried too, and failed, whether the call says so or not.
     const head = this.queue[0];
     if (zeroCopy && this.#refusedLate(head) && errno !== ERRNO.EAGAIN) this.nextId += 1;
-    if (errno === 0 || RETRIED.includes(errno)) return;
+    if (errno === 0 || RETRIED.includes(errno) || (this.errors && errno === ERRNO.ECONNREFUSED)) return;
     if (this.datagram) this.queue.shift();
     else this.queue.length = 0;
   }
@@ -96,6 +100,10 @@ export function watchCalls(system: System, core: Core, models: ReadonlyMap<numbe
     const control = view.getBigUint64(Number(message - base) + abi.msghdr.msg_control, true);
     const at = Number(control - base) + abi.cmsghdr.size;
     const { ee_origin, ee_info, ee_data } = abi.sock_extended_err;
+    if (model.errors && view.getUint8(at + ee_origin) === C.SO_EE_ORIGIN_ICMP) {
+      model.answers += 1;
+      return result;
+    }
     assert(view.getUint8(at + ee_origin) === C.SO_EE_ORIGIN_ZEROCOPY);
     const last = view.getUint32(at + ee_data, true);
     for (let id = view.getUint32(at + ee_info, true);; id = (id + 1) >>> 0) {

@@ -38,6 +38,31 @@ const cases: Record<string, () => Promise<void> | void> = {
     ignore(udp.recv(await io.lease(10)));
     udp.unref();
   },
+  "pending recvMany": async () => ignore(udp.recvMany([await io.lease(10)])),
+  "pending recvMany, unref": async () => {
+    ignore(udp.recvMany([await io.lease(10)]));
+    udp.unref();
+  },
+  "pending loop over datagrams": () => ignore(udp.datagrams().next()),
+  "pending loop over datagrams, unref": () => {
+    ignore(udp.datagrams().next());
+    udp.unref();
+  },
+  "aborted loop over datagrams": () => {
+    const abort = new AbortController();
+    ignore(udp.datagrams({ signal: abort.signal }).next());
+    abort.abort();
+  },
+  "pending loop over errors": async () => {
+    const hears = await io.bindUdp({ hostname: "127.0.0.1", errors: true });
+    ignore(hears.errors().next());
+  },
+  "idle sockets that hear errors, on every engine": async () => {
+    for (const engine of ["auto", "errqueue", "copy"] as const) {
+      const other = await open({ arenaBytes: 1 << 20, engine });
+      await other.bindUdp({ hostname: "127.0.0.1", errors: true });
+    }
+  },
   "pending send": async () => ignore(conn.send(await io.lease(900_000))),
   "pending send, unref": async () => {
     ignore(conn.send(await io.lease(900_000)));
