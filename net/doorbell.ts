@@ -93,7 +93,7 @@ export class Doorbell {
 
   /** Whether the wait keeps the process alive. */
   setRef(ref: boolean): void {
-    if (this.#ref === ref) return;
+    if (this.#ref === ref || this.#closed) return;
     this.#ref = ref;
     if (this.#polling !== undefined) this.#system.runtime.setRef(this.#polling, ref);
   }
@@ -144,10 +144,11 @@ export class Doorbell {
 
   /** Ends the wait and frees everything. Nothing may be watched any more. */
   async close(): Promise<void> {
+    // Until the other thread has heard of it, whatever else has nothing to wait for any more.
+    this.setRef(true);
     this.#closed = true;
     const { call } = this.#system.libc;
     if (this.#polling !== undefined) {
-      this.setRef(true);
       call.write(this.#wake, new Uint8Array(BigUint64Array.of(1n).buffer), 8n);
       await this.#polling;
     }

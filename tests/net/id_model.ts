@@ -32,7 +32,8 @@ export class SocketModel {
   /** Answers of the network that were read. */
   answers = 0;
 
-  constructor(readonly datagram: boolean) {}
+  /** @param maxSegments Into how many datagrams the kernel cuts one message at most. */
+  constructor(readonly datagram: boolean, readonly maxSegments = 0) {}
 
   add(bytes: number, refusedEarly = false): Sent {
     const sent: Sent = { bytes, refusedEarly, accepted: 0, ids: [], over: false };
@@ -68,7 +69,7 @@ export class SocketModel {
   /** Segmentation that the kernel refuses only after it has given an id. */
   #refusedLate(sent: Sent): boolean {
     if (!this.datagram || sent.refusedEarly || this.segmentBytes === 0) return false;
-    return this.noCheck || Math.ceil(sent.bytes / this.segmentBytes) > 128;
+    return this.noCheck || Math.ceil(sent.bytes / this.segmentBytes) > this.maxSegments;
   }
 }
 

@@ -186,7 +186,13 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
     const made = [];
     for (const threshold of [0, THRESHOLD_BYTES]) {
       const socket = await io.bindUdp({ hostname, zeroCopyThresholdBytes: threshold });
-      made.push({ socket, endpoint: endpointOf(socket), model: new SocketModel(true), to: sink.localAddr, threshold });
+      made.push({
+        socket,
+        endpoint: endpointOf(socket),
+        model: new SocketModel(true, io.capabilities.udpSegments),
+        to: sink.localAddr,
+        threshold,
+      });
     }
     for (const threshold of [0, THRESHOLD_BYTES]) {
       const socket = await io.connect({ hostname, port, zeroCopyThresholdBytes: threshold, sendBufferBytes: 65_536 });
@@ -195,7 +201,7 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
       made.push({ socket, endpoint: endpointOf(socket), model: new SocketModel(false), to: sink.localAddr, threshold });
     }
     const socket = await io.bindUdp({ hostname, zeroCopyThresholdBytes: THRESHOLD_BYTES, errors: true });
-    const model = new SocketModel(true);
+    const model = new SocketModel(true, io.capabilities.udpSegments);
     model.errors = true;
     made.push({ socket, endpoint: endpointOf(socket), model, to: sink.localAddr, threshold: THRESHOLD_BYTES });
     return made;

@@ -7,9 +7,10 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { runChild } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { testIf } from "../support/skip.ts";
 
+const SLOW_WAKE = new URL("./programs/slow_wake.ts", import.meta.url);
 const PROGRAM = new URL("./programs/lifetime.ts", import.meta.url);
 
 /** Far longer than an idle process takes to exit, and as long as a child that stays is watched. */
@@ -63,4 +64,15 @@ async function outcome(name: string, engine: string): Promise<string> {
   child.kill("SIGKILL");
   await exited;
   return outcome;
+}
+
+for (const engine of ENGINES) {
+  testIf(
+    NO_ENGINE[engine],
+    `the process stays until a close is done, however slow its threads are [${engine}]`,
+    async () => {
+      const { status, stdout, stderr } = await runChild(SLOW_WAKE, { args: [engine] });
+      assertEquals([status, stdout], [0, "closed\n"], stderr);
+    },
+  );
 }

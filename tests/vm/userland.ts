@@ -25,6 +25,7 @@ const FILES = {
   "etc/nsswitch.conf": "hosts: files dns\n",
   "etc/resolv.conf": "nameserver 127.0.0.1\n",
   "etc/gai.conf": "",
+  "etc/host.conf": "multi on\n",
 };
 
 /** Fills the folder `root`. */
