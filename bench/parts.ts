@@ -9,6 +9,7 @@ import { core } from "./core.ts";
 import type { Row } from "./measure.ts";
 import { memory } from "./memory.ts";
 import type { BenchOptions } from "./options.ts";
+import { udpReceive } from "./udp_receive.ts";
 
 /** Measures; `tell` gets rows as they are there. */
 type Part = (options: BenchOptions, tell: (rows: Row[]) => void) => Promise<void>;
@@ -21,5 +22,6 @@ export const PARTS: Record<string, Part> = {
       for (const contest of contests(options.quick)) tell(await run(contest, options));
     }]),
   ),
+  "udp-receive": async (options, tell) => tell(await udpReceive(options)),
   memory: async (options, tell) => tell(await memory(options)),
 };
