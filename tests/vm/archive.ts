@@ -16,6 +16,8 @@ const SUITES = [
   "trixie-security",
   "trixie-backports",
 ];
+/** Of the packages of a kernel, those that the lab unpacks or looks at. */
+const WANTED = /^linux-(image|binary|modules|headers|kbuild)-\d/;
 const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /** The archive that apt uses here. */
@@ -29,8 +31,16 @@ async function mirrors(): Promise<{ main: string; security: string }> {
   return { main, security: security ?? `${main}-security` };
 }
 
+/** The newest version of a package, and the packages it depends on. */
+export interface Package {
+  readonly version: string;
+  readonly depends: readonly string[];
+}
+
 /** See the module. */
 export class Archive {
+  /** Those of kernels, by name. */
+  readonly packages = new Map<string, Package>();
   readonly #folder: string;
   readonly #options: readonly string[];
 
@@ -64,6 +74,8 @@ export class Archive {
     await Deno.writeTextFile(`${folder}/sources.list`, lines.join(""));
     const archive = new Archive(folder);
     await archive.#apt("apt-get", "update").catch((error) => console.warn(`using older indexes: ${error.message}`));
+    const names = (await archive.#apt("apt-cache", "pkgnames", "linux-")).split("\n");
+    await archive.#read(names.filter((name) => WANTED.test(name)));
     return archive;
   }
 
@@ -71,16 +83,14 @@ export class Archive {
     return run([program, ...this.#options, ...args], { cwd: this.#folder });
   }
 
-  /** Names of the packages that begin so. */
-  async names(prefix: string): Promise<string[]> {
-    return (await this.#apt("apt-cache", "pkgnames", prefix)).split("\n").filter((name) => name !== "");
-  }
-
-  /** The newest version of a package, and the packages it depends on. */
-  async describe(name: string): Promise<{ version: string; depends: string[] }> {
-    const text = await this.#apt("apt-cache", "show", "--no-all-versions", name);
-    const field = (key: string) => new RegExp(`^${key}: (.*)$`, "m").exec(text)?.[1] ?? "";
-    return { version: field("Version"), depends: field("Depends").split(", ").map((part) => part.split(" ")[0]) };
+  /** Reads what there is of the packages in `names`, in one call: each takes seconds. */
+  async #read(names: readonly string[]): Promise<void> {
+    const text = await this.#apt("apt-cache", "show", "--no-all-versions", ...names);
+    for (const entry of text.split("\n\n")) {
+      const field = (key: string) => new RegExp(`^${key}: (.*)$`, "m").exec(entry)?.[1] ?? "";
+      const depends = field("Depends").split(", ").map((part) => part.split(" ")[0]);
+      this.packages.set(field("Package"), { version: field("Version"), depends });
+    }
   }
 
   /** Unpacks packages into a folder that is made once for each `key`; answers the folder. */

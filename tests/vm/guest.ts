@@ -11,7 +11,7 @@ import { parseRow, type Row } from "./rows.ts";
 const MEMORY_MEBIBYTES = 3072;
 const PROCESSORS = 2;
 /** Emulated, a test takes so many times as long as it would take otherwise. */
-const SLOWNESS = 3;
+const SLOWNESS = 5;
 /** What a kernel says when it has found something wrong with itself. */
 const TROUBLE =
   /Kernel panic|\bOops\b|\bBUG:|\bWARNING:|general protection fault|soft lockup|hung task|Unable to handle/;

@@ -12,7 +12,7 @@ import { filesOf, type Suite, SUITES } from "./suites.ts";
 import { TapReader } from "./tap.ts";
 
 /** A suite that does not end is a failure. */
-const SUITE_MS = Number(Deno.env.get("RINGLET_SUITE_MS") ?? 600_000);
+const SUITE_MS = Number(Deno.env.get("RINGLET_SUITE_MS") ?? 1_200_000);
 const rowsPath = Deno.env.get("RINGLET_ROWS");
 const only = Deno.env.get("RINGLET_ONLY");
 /** Guests have no network. */

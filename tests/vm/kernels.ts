@@ -38,18 +38,18 @@ export interface Kernel {
 
 /** The newest kernel of a line, fetched if it is not there yet; `undefined` where the archive has none. */
 export async function fetchKernel(archive: Archive, { name, release }: Line): Promise<Kernel | undefined> {
-  const known = new Set(await archive.names("linux-"));
-  const releases = [...known]
+  const { packages } = archive;
+  const releases = [...packages.keys()]
     .filter((name) => name.startsWith("linux-image-") && name.endsWith(FLAVOUR))
     .map((name) => name.slice("linux-image-".length))
     .filter((candidate) => release.test(candidate))
     .sort(new Intl.Collator("en", { numeric: true }).compare)
     .reverse();
   for (const release of releases) {
-    const { version, depends } = await archive.describe(`linux-image-${release}`);
+    const { version, depends } = packages.get(`linux-image-${release}`)!;
     // Since 6.19 the image and the modules are packages of their own, which the archive does not always keep together.
     const parts = depends.filter((name) => /^linux-(binary|modules)-/.test(name));
-    if (parts.some((name) => !known.has(name))) continue;
+    if (parts.some((name) => !packages.has(name))) continue;
     const root = await archive.unpack(`linux-${release}_${version}`, [`linux-image-${release}`, ...parts]);
     // Modules moved with everything else; those who read them look in the old place.
     if (!await exists(`${root}/lib/modules`)) {
