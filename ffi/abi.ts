@@ -34,6 +34,7 @@ export const C = {
   TCP_KEEPIDLE: 4,
   TCP_KEEPINTVL: 5,
   TCP_KEEPCNT: 6,
+  TCP_INQ: 36,
   UDP_SEGMENT: 103,
   IP_TOS: 1,
   IP_TTL: 2,

@@ -10,6 +10,7 @@ import type { Endpoint } from "./endpoint.ts";
 import type { Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import { MessageBuffer, type ScratchSpace } from "./message.ts";
+import { setOption } from "./options.ts";
 
 /** See the module. */
 export class Inbox {
@@ -39,10 +40,24 @@ export class Inbox {
   /** What a receive means that answered `result`: bytes, or a negative errno. */
   received(endpoint: Endpoint, result: number): number {
     if (result < 0 && endpoint.broken === 0) endpoint.broken = -result;
+    if (result === 0 && endpoint.broken === 0 && !this.#ended(endpoint)) endpoint.broken = ERRNO.ECONNRESET;
     // The kernel tells the end of a connection once; whoever asks then sees an orderly end.
     const errno = result < 0 ? -result : result === 0 ? endpoint.broken : 0;
     if (errno !== 0) throw systemError("recvmsg", errno, "receive");
     return result;
+  }
+
+  /**
+   * Whether a stream that ends has come to its end. A reset looks the same when a send had its error, and a send of the ring that
+   * was accepted in part has it without telling. After the peer's end TCP_INQ counts one more than there is, and only then.
+   */
+  #ended(endpoint: Endpoint): boolean {
+    if (endpoint.family === C.AF_UNIX) return true;
+    const message = this.#message;
+    setOption(this.#system, endpoint.fd, C.IPPROTO_TCP, C.TCP_INQ, 1);
+    message.expect(0, 0);
+    const result = this.#system.libc.call.recvmsg(endpoint.fd, message.address, C.MSG_DONTWAIT);
+    return result !== 0 || message.unread() !== 0;
   }
 
   /** Whether there is data, the end of the stream, or an error to be told. */

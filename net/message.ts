@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { layout } from "../ffi/abi.ts";
+import { C, layout } from "../ffi/abi.ts";
 import type { AddressBook } from "./address_book.ts";
 import { findExtendedError } from "./ancillary.ts";
 
@@ -41,7 +41,7 @@ export interface Memories {
   readonly scratch: ScratchSpace;
 }
 
-const { msghdr, iovec } = layout;
+const { msghdr, cmsghdr, iovec } = layout;
 const IOVEC = msghdr.size;
 const NAME = IOVEC + iovec.size;
 const NAME_BYTES = 128;
@@ -93,5 +93,14 @@ export class MessageBuffer {
   extendedError(book: AddressBook): number {
     const end = CONTROL + this.view.getUint32(msghdr.msg_controllen, true);
     return findExtendedError(this.view, CONTROL, end, book);
+  }
+
+  /** What TCP_INQ, the only control message that was asked for, says; -1 when it did not come. */
+  unread(): number {
+    const { view } = this;
+    const told = view.getUint32(msghdr.msg_controllen, true) >= cmsghdr.size + 4 &&
+      view.getInt32(CONTROL + cmsghdr.cmsg_level, true) === C.IPPROTO_TCP &&
+      view.getInt32(CONTROL + cmsghdr.cmsg_type, true) === C.TCP_INQ;
+    return told ? view.getInt32(CONTROL + cmsghdr.size, true) : -1;
   }
 }

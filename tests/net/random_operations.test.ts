@@ -18,7 +18,7 @@ const ORDINARY: Setting = {
   transport: "tcp",
   pairs: 1,
   tight: false,
-  limits: { entries: 1024, registeredBytes: 0, gathersRegistered: true },
+  limits: { entries: 1024, registeredBytes: 4 << 20, gathersRegistered: true },
   options: { arenaBytes: 4 << 20, maxSends: 1024, windowIds: 256, zeroCopyThresholdBytes: 0 },
   maxInFlightBytes: 4 << 20,
   ending: "close",
@@ -27,10 +27,24 @@ const ORDINARY: Setting = {
 /** What once failed, and is played first. */
 const FOUND: [Setting, Operation[]][] = [
   // News for a receive of a socket that was just closed: it heard of a connection that is not there.
-  [ORDINARY, [
+  [{ ...ORDINARY, limits: { ...ORDINARY.limits, registeredBytes: 0 } }, [
     { do: "closeWrite", flow: 0 },
     { do: "receive", flow: 1, signal: false },
     { do: "closeWrite", flow: 1 },
+  ]],
+  // A send that was accepted in part had the error of the reset: the reader saw an orderly end.
+  [{ ...ORDINARY, tight: true, limits: { ...ORDINARY.limits, gathersRegistered: false }, ending: "drain" }, [
+    {
+      do: "send",
+      flow: 0,
+      sizes: [100_270, 1, 55, 297, 7145, 6695, 6, 220, 1],
+      as: "leases",
+      signal: false,
+    },
+    { do: "flush" },
+    { do: "send", flow: 1, sizes: [41], as: "bytes", signal: true },
+    { do: "close", flow: 1, deadlineMs: 0 },
+    { do: "send", flow: 1, sizes: [278, 5836, 10_894, 34], as: "bytes", signal: false },
   ]],
 ];
 
