@@ -59,6 +59,36 @@ testIf(NO_RING, "five hundred datagrams at once through a ring of eight", async 
   });
 });
 
+testIf(
+  NO_RING,
+  "five thousand datagrams whose completions nobody takes before the last one is handed over",
+  async () => {
+    await withRing(SMALL, {}, async (io) => {
+      const from = await io.bindUdp({ hostname: "127.0.0.1", maxInFlightBytes: 16 << 20 });
+      const receivers: UdpSocket[] = [];
+      for (let i = 0; i < 5; i++) {
+        receivers.push(await io.bindUdp({ hostname: "127.0.0.1", receiveBufferBytes: 4 << 20 }));
+      }
+      for (const to of receivers) {
+        for (let i = 0; i < 1000; i++) assert(from.trySend(numbered(io, i), { to: to.localAddr }) >= 0);
+      }
+      let overflows = 0;
+      using entering = countEntering(() => overflows += Number(hasOverflowed(from)));
+      io.flush();
+      const handedOver = entering.calls.reduce((sum, entries) => sum + entries);
+      assertEquals(handedOver, 5000);
+      const events = { accepted: 0, released: 0, failed: 0, refused: 0 };
+      while (events.released + events.refused < 5000) {
+        io.reap((_, event) => events[event] += 1);
+        assertLedger(io);
+      }
+      assertEquals(events, { accepted: 5000, released: 5000, failed: 0, refused: 0 });
+      assert(overflows > 100, `the kernel kept completions only ${overflows} times`);
+      for (const to of receivers) await receiveNumbered(io, to, 1000);
+    });
+  },
+);
+
 testIf(NO_RING, "a hundred connections through a ring of eight", async () => {
   await withRing(SMALL, { arenaBytes: 32 << 20 }, async (io) => {
     const pairs = await Promise.all(Array.from({ length: 100 }, () => connectedPair(io)));
