@@ -78,7 +78,8 @@ testIf(
       const handedOver = entering.calls.reduce((sum, entries) => sum + entries);
       assertEquals(handedOver, 5000);
       const events = { accepted: 0, released: 0, failed: 0, refused: 0 };
-      while (events.released + events.refused < 5000) {
+      for (let reaps = 0; events.released + events.refused < 5000; reaps++) {
+        assert(reaps < 100_000, `lost: ${JSON.stringify(events)}`);
         io.reap((_, event) => events[event] += 1);
         assertLedger(io);
       }
