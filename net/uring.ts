@@ -486,8 +486,15 @@ export class UringEngine implements Engine {
     if (turns > 0) return this.#lookSoon();
     if (this.#bell.armed || this.#looking || this.#closed) return;
     this.#bell.arm();
-    this.ring.enter();
     this.#armedAt = performance.now();
+    if (this.ring.enter() > 0) this.#enterLater();
+  }
+
+  /** The kernel had no memory for all of the bell, which would not ring. */
+  #enterLater(): void {
+    setTimeout(() => {
+      if (!this.#closed && this.ring.enter() > 0) this.#enterLater();
+    }, NO_MEMORY_RETRY_MS);
   }
 
   #onBell(): void {

@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { mismatch } from "../support/bytes.ts";
 import { patiently } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { LateReader } from "../support/late_reader.ts";
 import { lacks, NO_ROOT, testIf } from "../support/skip.ts";
 import { until } from "../support/turns.ts";
@@ -67,7 +67,7 @@ function connections(port: number): string[] {
 for (const engine of ENGINES) {
   for (const transport of ["tcp", "unix"] as const) {
     testIf(
-      undefined,
+      NO_ENGINE[engine],
       `killed in mid-flight over ${transport}: what was accepted arrives, and nothing stays [${engine}]`,
       async () => {
         await using reader = await LateReader.listen(transport);

@@ -1,7 +1,7 @@
 /** Ten thousand sockets in one io: all of them work, the next one is refused with a clear error, and nothing is left of them. */
 import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { ENGINES } from "../support/engines.ts";
+import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/many_sockets.ts", import.meta.url);
@@ -11,7 +11,7 @@ const NO_DESCRIPTORS = lacks("needs 20,000 descriptors", DESCRIPTORS[0], DESCRIP
 const SETUP = ["ip link set lo up", "echo 4096 > /proc/sys/net/core/somaxconn"];
 
 for (const engine of ENGINES) {
-  testIf(NO_NAMESPACE ?? NO_DESCRIPTORS, `ten thousand sockets [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_NAMESPACE ?? NO_DESCRIPTORS, `ten thousand sockets [${engine}]`, async () => {
     const outcome = await childJson(PROGRAM, { args: [engine], within: [...DESCRIPTORS, ...inNamespace(...SETUP)] });
     assertEquals(outcome, { seen: 9999, bytes: 4999 * 64 });
   });

@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { InternetAddress, Io, NetworkError, UdpSocket } from "../../mod.ts";
 import { NetworkErrors } from "../../net/network_errors.ts";
 import { childJson, inNamespace } from "../support/child.ts";
-import { eachEngine, ENGINES } from "../support/engines.ts";
+import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { fails } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { countEntering } from "../support/ring.ts";
@@ -230,7 +230,7 @@ const [unshare, ...rest] = inNamespace("ip link add v0 type veth peer name v1", 
 const NO_ROUTER = NO_NAMESPACE ?? lacks("needs veth and ifb devices", unshare, ...rest, "true");
 
 for (const engine of ENGINES) {
-  testIf(NO_ROUTER, `errors: what a router answers, beside zero-copy [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_ROUTER, `errors: what a router answers, beside zero-copy [${engine}]`, async () => {
     const outcome = await childJson<Record<string, unknown>>(PROGRAM, { args: [engine], within: inNamespace() });
     const icmp = { origin: "icmp", reporter: "10.77.3.2" };
     const icmp6 = { origin: "icmp6", reporter: "fd77:3::2" };

@@ -3,7 +3,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
-import { eachEngine, ENGINES } from "../support/engines.ts";
+import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { NO_NAMESPACE, testIf } from "../support/skip.ts";
 import { type Train, travel } from "../support/trains.ts";
 
@@ -48,7 +48,7 @@ const PROGRAM = new URL("./programs/mtu_trains.ts", import.meta.url);
 const SMALL_MTU = inNamespace("ip link set lo mtu 1500 up");
 
 for (const engine of ENGINES) {
-  testIf(NO_NAMESPACE, `segments around an MTU of 1,500 bytes [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine] ?? NO_NAMESPACE, `segments around an MTU of 1,500 bytes [${engine}]`, async () => {
     const outcome = await childJson(PROGRAM, { args: [engine], within: SMALL_MTU });
     const family = { 1471: "travelled", 1472: "travelled", 1473: "EMSGSIZE" };
     assertEquals(outcome, {

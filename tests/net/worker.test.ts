@@ -20,7 +20,7 @@ const LOAD = new URL("./programs/worker_load.ts", import.meta.url);
 const LEFT = 12;
 
 for (const engine of ENGINES) {
-  testIf(undefined, `workers under load, and others terminated in mid-flight [${engine}]`, async () => {
+  testIf(NO_ENGINE[engine], `workers under load, and others terminated in mid-flight [${engine}]`, async () => {
     const { received, leftPerVictim } = await childJson<{ received: number[]; leftPerVictim: number }>(LOAD, {
       args: [engine],
     });

@@ -15,12 +15,17 @@ export const HANG_MS = 60_000 * SLOWNESS;
 const SKIPS_FILE = process.env.RINGLET_SKIPS;
 
 /** Registers a test, or skips it loudly when `missing` says what it would need. */
-export function testIf(missing: string | undefined, name: string, body: () => void | Promise<void>): void {
+export function testIf(
+  missing: string | undefined,
+  name: string,
+  body: () => void | Promise<void>,
+  timeout: number = HANG_MS,
+): void {
   if (missing !== undefined) {
     console.log(`SKIP ${name}: ${missing}`);
     if (SKIPS_FILE) appendFileSync(SKIPS_FILE, `${JSON.stringify({ name, missing })}\n`);
   }
-  test(name, { skip: missing ?? false, timeout: HANG_MS }, body);
+  test(name, { skip: missing ?? false, timeout }, body);
 }
 
 /** What is missing for running `command` with success; `undefined` when nothing is. */

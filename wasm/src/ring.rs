@@ -236,9 +236,10 @@ impl<'a> Ring<'a> {
     }
 
     /// The entries of a chain whose beginning alone the kernel took: it would run the rest beside it. They do nothing now.
-    /// Calls `cut` with the `user_data` of each.
-    pub fn cut_chain(&mut self, mut cut: impl FnMut(u64)) {
-        let mut linked = self.waiting(u32::MAX).flags & IO_LINK != 0;
+    /// Calls `cut` with the `user_data` of each. Returns that of the last one that the kernel took.
+    pub fn cut_chain(&mut self, mut cut: impl FnMut(u64)) -> u64 {
+        let &mut Entry { flags, user_data: last, .. } = self.waiting(u32::MAX);
+        let mut linked = flags & IO_LINK != 0;
         let mut i = 0;
         while linked && i < self.pending() {
             let entry = self.waiting(i);
@@ -247,6 +248,7 @@ impl<'a> Ring<'a> {
             cut(entry.user_data);
             i += 1;
         }
+        last
     }
 
     /// Lets the kernel see what was prepared. Returns how many entries it has to take.

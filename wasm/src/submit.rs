@@ -437,7 +437,16 @@ impl<C: Counting> Ledger<'_, C> {
     pub fn ring_cut(&mut self) {
         let Some(ring) = &mut self.ring else { return };
         let operations = &mut self.operations;
-        ring.cut_chain(|user_data| operations[user_data as u32].result = -ECANCELED);
+        let mut cut = false;
+        let last = ring.cut_chain(|user_data| {
+            operations[user_data as u32].result = -ECANCELED;
+            cut = true;
+        });
+        // What was cut is over before what goes on: the end of the chain must not be looked for in a slot of somebody else's.
+        match operations.find(last as u32) {
+            Some(record) if cut && record.generation == (last >> 32) as u32 => record.link = 0,
+            _ => {}
+        }
     }
 
     /// Prepares the doorbell: when the ring `ring_fd` has a completion, a byte is written to `pipe_fd`. Neither step
