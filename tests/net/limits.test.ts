@@ -4,7 +4,7 @@
  * shortage.
  */
 import { assert, assertEquals } from "@std/assert";
-import { childJson, inNamespace, patiently } from "../support/child.ts";
+import { childJson, inNamespace, lockable, patiently } from "../support/child.ts";
 import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 
@@ -22,14 +22,6 @@ interface Outcome {
   accepted: number;
 }
 
-/** Runs the rest without the capability that lifts the limit, with `bytes` of lockable memory. */
-const lockable = (bytes: number) => [
-  "prlimit",
-  `--memlock=${bytes}:${bytes}`,
-  "setpriv",
-  "--bounding-set=-ipc_lock",
-  "--inh-caps=-ipc_lock",
-];
 const NO_LIMIT = lacks("needs prlimit and setpriv, and the right to drop capabilities", ...shell(lockable(65_536)));
 const FILES = ["prlimit", "--nofile=64:64"];
 const NO_FILES = lacks("needs prlimit", ...shell(FILES));

@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type OpenOptions, RingletError } from "../../mod.ts";
 import { openWithin } from "../../net/open.ts";
-import { childJson, patiently } from "../support/child.ts";
+import { childJson, lockable, patiently } from "../support/child.ts";
 import { lacks, testIf } from "../support/skip.ts";
 
 const PROGRAM = new URL("./programs/uring_memory.ts", import.meta.url);
@@ -23,13 +23,6 @@ interface Outcome {
   balanced: boolean;
 }
 
-const lockable = (bytes: number) => [
-  "prlimit",
-  `--memlock=${bytes}:${bytes}`,
-  "setpriv",
-  "--bounding-set=-ipc_lock",
-  "--inh-caps=-ipc_lock",
-];
 const NO_LIMIT = lacks("needs prlimit and setpriv, and the right to drop capabilities", ...within(USUAL_BYTES));
 
 function within(bytes: number): [string, ...string[]] {

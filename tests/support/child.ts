@@ -5,7 +5,7 @@ import { assertEquals } from "@std/assert";
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { HANG_MS } from "./skip.ts";
+import { HANG_MS, NO_ROOT } from "./skip.ts";
 
 /** How a child runs. */
 export interface ChildOptions {
@@ -64,9 +64,31 @@ export async function childJson<T>(path: URL, options: ChildOptions = {}): Promi
   return JSON.parse(last);
 }
 
+/** Lets access(2), which asks for the real user, pass where the effective one may read. */
+const READS_ALL = "--securebits=+no_setuid_fixup";
+
+/**
+ * As root, options of `setpriv` that give the rest a real user nobody else is; files stay the effective user's. Lockable memory is
+ * counted for each real user, so what other processes of root's have locked does not matter.
+ */
+function ownUser(): string[] {
+  return NO_ROOT === undefined ? [`--ruid=${100_000 + Math.floor(Math.random() * 2 ** 30)}`, READS_ALL] : [];
+}
+
+/** Runs the rest without the capability that lifts the limit, with `bytes` of lockable memory of its own. */
+export function lockable(bytes: number): string[] {
+  const limit = ["prlimit", `--memlock=${bytes}:${bytes}`];
+  return [...limit, "setpriv", ...ownUser(), "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"];
+}
+
 /** Runs the rest in a network namespace of its own, after the commands of `setup`; no root is needed. */
 export function inNamespace(...setup: string[]): string[] {
-  return ["unshare", "-rnm", "--fork", "--kill-child", "sh", "-ec", `${setup.join("\n")}\nexec "$@"`, "sh"];
+  const user = ownUser();
+  const asUser = user.length > 0 ? ["setpriv", ...user] : [];
+  // Some of the commands want the real user to be root, too.
+  const [settingUp, within] = user.length > 0 ? ["setpriv --ruid=0 sh", `setpriv ${READS_ALL}`] : ["sh", ""];
+  const script = `${settingUp} -ec "$0"; exec ${within} "$@"`;
+  return [...asUser, "unshare", "-rnm", "--fork", "--kill-child", "sh", "-ec", script, setup.join("\n")];
 }
 
 /**
