@@ -10,26 +10,26 @@ import type { Metadata } from "./datagram.ts";
 
 const { cmsghdr, in_pktinfo, in6_pktinfo, sock_extended_err, __kernel_timespec } = layout;
 
-/** A kind of control message and what it means. */
-interface Kind<T> {
+/** A kind of control message and what it means; `B` is what it needs to know besides. */
+interface Kind<T, B> {
   readonly level: number;
   readonly type: number;
   /** Bytes that it has at least. */
   readonly bytes: number;
   /** Puts what it says into `told`. */
-  read(told: T, view: DataView, at: number, book: AddressBook): void;
+  read(told: T, view: DataView, at: number, book: B): void;
 }
 
 /** Decodes those kinds of control messages that are asked for, and steps over all others. */
-class Decoder<T> {
-  readonly #kinds = new Map<number, Kind<T>>();
+class Decoder<T, B> {
+  readonly #kinds = new Map<number, Kind<T, B>>();
 
-  constructor(kinds: readonly Kind<T>[]) {
+  constructor(kinds: readonly Kind<T, B>[]) {
     for (const kind of kinds) this.#kinds.set(key(kind.level, kind.type), kind);
   }
 
   /** Reads the messages in the bytes from `at` to `end`. */
-  decode(told: T, view: DataView, at: number, end: number, book: AddressBook): void {
+  decode(told: T, view: DataView, at: number, end: number, book: B): void {
     while (at + cmsghdr.size <= end) {
       const length = view.getUint32(at + cmsghdr.cmsg_len, true);
       // The upper half of a 64-bit length. One that is no length at all ends the walk: where the next one is cannot be known.
@@ -59,7 +59,7 @@ function putTrafficClass(told: Told<Metadata>, trafficClass: number): void {
   told.ecn = trafficClass & 3;
 }
 
-const METADATA = new Decoder<Told<Metadata>>([
+const METADATA = new Decoder<Told<Metadata>, AddressBook>([
   {
     level: C.IPPROTO_UDP,
     type: C.UDP_GRO,
@@ -130,7 +130,7 @@ export function decodeMetadata(
 }
 
 /** Both families have the same structure, followed by the address of whoever reported the error. */
-const EXTENDED_ERROR = new Decoder<{ at: number }>(
+const EXTENDED_ERROR = new Decoder<{ at: number }, void>(
   ([
     [C.IPPROTO_IP, C.IP_RECVERR, layout.sockaddr_in.size],
     [C.IPPROTO_IPV6, C.IPV6_RECVERR, layout.sockaddr_in6.size],
@@ -143,8 +143,8 @@ const EXTENDED_ERROR = new Decoder<{ at: number }>(
 );
 
 /** Where the `struct sock_extended_err` among the control messages from `at` to `end` is, or -1. */
-export function findExtendedError(view: DataView, at: number, end: number, book: AddressBook): number {
+export function findExtendedError(view: DataView, at: number, end: number): number {
   const found = { at: -1 };
-  EXTENDED_ERROR.decode(found, view, at, end, book);
+  EXTENDED_ERROR.decode(found, view, at, end);
   return found.at;
 }

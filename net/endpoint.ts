@@ -293,8 +293,7 @@ export class Endpoint {
 
   /** Which use of its record a send is. */
   generationOf(slot: number): number {
-    const { u32, regions } = this.hub.core;
-    return u32[(regions.SENDS + slot * SEND.BYTES + SEND.GENERATION) / 4];
+    return this.hub.sendField(slot, SEND.GENERATION);
   }
 
   /** A send that has to wait for its turn; its lease does not go elsewhere meanwhile. */
@@ -381,11 +380,10 @@ export class Endpoint {
    * by segment.
    */
   refusesTrains(slot: number, errno: number): boolean {
-    const { raw, u32, regions } = this.hub.core;
     if (slot < 0 || (errno !== ERRNO.EIO && errno !== ERRNO.EINVAL)) return false;
-    if (this.maxSegments === 1 || u32[(regions.SENDS + slot * SEND.BYTES + SEND.SEGMENT) / 4] === 0) return false;
+    if (this.maxSegments === 1 || this.hub.sendField(slot, SEND.SEGMENT) === 0) return false;
     this.maxSegments = 1;
-    raw.socket_unsegmented(this.slot, this.generation);
+    this.hub.core.raw.socket_unsegmented(this.slot, this.generation);
     return true;
   }
 
@@ -394,8 +392,7 @@ export class Endpoint {
    * name; a copy needs none of them.
    */
   namesManyPages(slot: number, errno: number): boolean {
-    const { u32, regions } = this.hub.core;
-    return errno === ERRNO.EMSGSIZE && u32[(regions.SENDS + slot * SEND.BYTES + SEND.LEASE_COUNT) / 4] > 1;
+    return errno === ERRNO.EMSGSIZE && this.hub.sendField(slot, SEND.LEASE_COUNT) > 1;
   }
 
   /** The send at the head of the queue; -1 when it is empty. */

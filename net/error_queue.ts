@@ -7,7 +7,6 @@
 import { C, layout } from "../ffi/abi.ts";
 import { decodeAddress, type InternetAddress } from "../ffi/address.ts";
 import { errnoName } from "../ffi/errno.ts";
-import { AddressBook } from "./address_book.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Hub } from "./hub.ts";
 import { MessageBuffer, type ScratchSpace } from "./message.ts";
@@ -25,13 +24,11 @@ const EMSGSIZE = "EMSGSIZE";
 export class ErrorQueue {
   readonly #hub: Hub;
   readonly #message: MessageBuffer;
-  readonly #book: AddressBook;
 
   /** @param arena Machine address of the arena. */
   constructor(hub: Hub, scratch: ScratchSpace, arena: bigint) {
     this.#hub = hub;
     this.#message = new MessageBuffer(scratch.take(MessageBuffer.BYTES), arena);
-    this.#book = new AddressBook(hub.system);
   }
 
   /** Reads a socket's queue empty; answers how many zero-copy ids were settled. */
@@ -45,7 +42,7 @@ export class ErrorQueue {
     for (;;) {
       message.expect(0, 0);
       if (libc.call.recvmsg(endpoint.fd, message.address, C.MSG_ERRQUEUE | C.MSG_DONTWAIT) < 0) break;
-      const at = message.extendedError(this.#book);
+      const at = message.extendedError();
       if (at < 0) continue;
       const { view } = message;
       const origin = view.getUint8(at + sock_extended_err.ee_origin);

@@ -174,8 +174,13 @@ export class Hub {
 
   /** The socket of a send that has not ended. */
   endpointOfSend(slot: number): Endpoint {
+    return this.sockets[this.sendField(slot, SEND.SOCKET)]!;
+  }
+
+  /** A field of a send's record, by its offset in bytes. */
+  sendField(slot: number, offset: number): number {
     const { u32, regions } = this.core;
-    return this.sockets[u32[(regions.SENDS + slot * SEND.BYTES + SEND.SOCKET) / 4]]!;
+    return u32[(regions.SENDS + slot * SEND.BYTES + offset) / 4];
   }
 
   /** Takes a send that is over from its owner; those of the batch calls have none. */

@@ -4,7 +4,6 @@
  * @module
  */
 import { C, layout } from "../ffi/abi.ts";
-import type { AddressBook } from "./address_book.ts";
 import { findExtendedError } from "./ancillary.ts";
 
 /** A piece of the core's scratch region. */
@@ -90,9 +89,9 @@ export class MessageBuffer {
   }
 
   /** Where the `struct sock_extended_err` among the control messages is, or -1. */
-  extendedError(book: AddressBook): number {
+  extendedError(): number {
     const end = CONTROL + this.view.getUint32(msghdr.msg_controllen, true);
-    return findExtendedError(this.view, CONTROL, end, book);
+    return findExtendedError(this.view, CONTROL, end);
   }
 
   /** What TCP_INQ, the only control message that was asked for, says; -1 when it did not come. */

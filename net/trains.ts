@@ -1,7 +1,7 @@
 /**
  * Trains of datagrams: one send that the kernel, or its device, cuts into segments of one size (UDP_SEGMENT, Linux 4.18).
  *
- * How many segments one may have is tried when a ring or socket is opened, and a device may still refuse: then the core sends the
+ * How many segments one may have is tried once in a process, and a device may still refuse: then the core sends the
  * same train segment by segment, and the socket's limit is 1 from then on.
  *
  * @module
@@ -21,10 +21,10 @@ let found: number | undefined;
 
 /** How many segments a train may have here, tried once with one-byte segments on loopback; 1 where the kernel takes no trains. */
 export function tryTrains(system: System): number {
-  return found ??= tryOut(system);
+  return found ??= mostSegments(system);
 }
 
-function tryOut(system: System): number {
+function mostSegments(system: System): number {
   const { call } = system.libc;
   const fd = call.socket(C.AF_INET, C.SOCK_DGRAM | C.SOCK_CLOEXEC, 0);
   if (fd < 0) return 1;

@@ -2,6 +2,7 @@
  * What goes one way between two sockets: what was sent, what became of each send, and what the other end must have got.
  */
 import { assert, assertEquals } from "@std/assert";
+import { concat } from "@std/bytes";
 import {
   type Lease,
   type Receipt,
@@ -152,7 +153,7 @@ export class Flow {
       assertEquals(known, total, "bytes that the socket counts as accepted");
     }
     const expected = concat(this.sends.map(({ content, accepted }) => content.subarray(0, accepted as number)));
-    const received = concat(this.received);
+    const received: Uint8Array = concat(this.received);
     assert(received.length <= expected.length, `${received.length} bytes received, ${expected.length} accepted`);
     const wrong = received.findIndex((byte, i) => byte !== expected[i]);
     assertEquals(wrong, -1, `byte ${wrong} of ${received.length} is wrong`);
@@ -174,15 +175,4 @@ export class Flow {
 
 function textOf(bytes: Uint8Array): string {
   return new TextDecoder("latin1").decode(bytes);
-}
-
-/** All parts in a row. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

@@ -2,6 +2,7 @@
  * Random operations on real sockets, with a model beside them that knows what may have been accepted and what must arrive.
  */
 import { assertEquals } from "@std/assert";
+import { concat } from "@std/bytes";
 import fc from "fast-check";
 import process from "node:process";
 import {
@@ -22,7 +23,7 @@ import { fillPattern } from "../support/bytes.ts";
 import { assertAllReturned, assertLedger } from "../support/ledger.ts";
 import { connectedPair } from "../support/pairs.ts";
 import { turns } from "../support/turns.ts";
-import { concat, Flow, Sent } from "./flow_model.ts";
+import { Flow, Sent } from "./flow_model.ts";
 
 /** Where a run takes place. */
 export interface Setting {

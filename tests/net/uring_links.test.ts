@@ -3,6 +3,7 @@
  * receiver gets, and what the kernel says too late changes nothing but a counter.
  */
 import { assert, assertEquals } from "@std/assert";
+import { concat } from "@std/bytes";
 import type { Uring } from "../../ffi/liburing.ts";
 import { openSystem } from "../../ffi/system.ts";
 import { type Io, type Receipt, type Release, RingletError, type TcpConn } from "../../mod.ts";
@@ -71,16 +72,6 @@ async function fateOf(sent: Promise<Receipt>, bytes: number): Promise<Fate> {
     if (!(error instanceof RingletError)) throw error;
     return { accepted: error.bytesAccepted ?? 0, code: error.code, released: error.released as Promise<Release> };
   }
-}
-
-function concat(parts: Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Not `assertEquals`, which would print megabytes. */
