@@ -33,12 +33,6 @@ const WAYS: Record<string, Way> = {
 const SPARE_BYTES = 64;
 const SPARE_LEASES = 64;
 
-/** Looks for completions before the thread sleeps. */
-const TRIES = 64;
-/** As short as a sleep can be: some 50 µs. */
-const NAP_MS = 0.001;
-const nobody = new Int32Array(new SharedArrayBuffer(4));
-
 /** A socket of either kind. */
 type Socket = UdpSocket | TcpConn;
 
@@ -85,7 +79,7 @@ class Bench {
   }
 }
 
-/** `trySend`, `flush` and `reap`. */
+/** `trySend`, `flush`, `reap` and `reapable`. */
 function batch(bench: Bench): Sender["send"] {
   const { io, leases, depth, together } = bench;
   let lent = 0;
@@ -104,13 +98,7 @@ function batch(bench: Bench): Sender["send"] {
       io.flush();
       // Room for the next ones; at the end, nothing left.
       const most = at < end ? depth - Math.min(together, end - at) : 0;
-      // Mostly the rest arrives within microseconds. What does not waits for the network, which may need this processor: C sleeps
-      // in the kernel then. Other tasks get their turn, too.
-      for (let tries = 1; io.reap(onEvent), lent > most; tries++) {
-        if (tries % TRIES !== 0) continue;
-        Atomics.wait(nobody, 0, 0, NAP_MS);
-        await new Promise((turn) => setImmediate(turn));
-      }
+      while (io.reap(onEvent), lent > most) await io.reapable();
     }
     await bench.arrived();
   };

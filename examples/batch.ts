@@ -1,12 +1,11 @@
 /**
- * The calls without promises, for programs with a loop of their own: `trySend` prepares, `flush` enters the kernel once for many sends,
- * `reap` tells what became of them.
+ * The calls without a promise for each send: `trySend` prepares, `flush` enters the kernel once for many sends, `reap` tells what
+ * became of them, and `reapable` waits until it has something to tell.
  *
  * Run: `deno run -A examples/batch.ts` (loopback only; ends by itself)
  *
  * @module
  */
-import { setImmediate } from "node:timers/promises";
 import { open } from "@ringlet/ringlet";
 
 const DATAGRAMS = 100_000;
@@ -32,8 +31,8 @@ while (counts.released + counts.refused < DATAGRAMS) {
     prepared += 1;
   }
   io.flush();
-  const news = io.reap((_id, event) => counts[event] += 1);
-  if (news === 0) await setImmediate(); // nothing yet: let the event loop run
+  await io.reapable();
+  io.reap((_id, event) => counts[event] += 1);
 }
 const seconds = (performance.now() - startedMs) / 1000;
 

@@ -40,6 +40,11 @@ export class BatchSends {
     return (generation << this.#slotBits | slot) & (2 ** NUMBER_BITS - 1);
   }
 
+  /** Whether there are events. */
+  get ready(): boolean {
+    return this.#core.raw.reaped_ready() > 0;
+  }
+
   /** Hands every event to `handler`, which may send again. Answers how many there were; 0 to the handler itself. */
   drain(handler: ReapHandler): number {
     if (this.#draining) return 0;

@@ -39,6 +39,8 @@ export class Hub {
   readonly batch: BatchSends;
   /** Sends that wait for a free record: each is an attempt, which answers `undefined` while there is none. */
   readonly recordWaiters: Waiters<() => true | undefined, true> = new Waiters();
+  /** Those who wait for something to reap. */
+  readonly reapers: Waiters<void, true> = new Waiters();
   readonly #owners: (PromisedSend | undefined)[] = [];
   /** Sockets by their place in the core. */
   readonly sockets: (Endpoint | undefined)[] = [];
@@ -162,6 +164,7 @@ export class Hub {
       for (const endpoint of resumed) this.engine.submit(endpoint);
     } while (this.engine.commit());
     this.serve();
+    if (this.reapers.size > 0) this.reapers.serve(() => this.batch.ready || undefined);
     if (this.#ref) this.#keepAlive();
     for (const endpoint of this.ending) endpoint.closing.sendsEnded();
   }

@@ -13,9 +13,9 @@ import type { Lease } from "./lease.ts";
 import type { ReapHandler } from "./batch_sends.ts";
 import { type CloseOptions, deadlineOf } from "./socket.ts";
 import { hubStats, type Stats } from "./stats.ts";
-import type { TcpConn, TcpListener } from "./tcp.ts";
+import type { TcpConn, TcpListener, WaitOptions } from "./tcp.ts";
 import type { UdpSocket } from "./udp.ts";
-import { options as checkOptions } from "./validate.ts";
+import { NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
 /** What `open()` chose, and why. */
 export interface EngineChoice {
@@ -66,6 +66,8 @@ export class Io {
   readonly capabilities: Capabilities;
   readonly #hub: Hub;
   #closing: Promise<void> | undefined;
+  /** Nothing more will be told. */
+  #ended = false;
 
   /** @ignore Comes from `open()`. */
   constructor(hub: Hub, engine: EngineChoice, capabilities: Capabilities) {
@@ -271,6 +273,41 @@ export class Io {
     return this.#hub.batch.drain(handler);
   }
 
+  /**
+   * Waits until {@linkcode reap} has something to tell; the event loop goes on meanwhile.
+   *
+   * @param options A signal.
+   * @throws {RingletError} `ERR_CLOSED` when the io is closed and everything was told. The signal's reason when it aborts.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using udp = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const id = udp.trySend(io.tryLease(1000)!, { to: udp.localAddr });
+   * io.flush();
+   * const seen: string[] = [];
+   * while (!seen.includes("released")) {
+   *   await io.reapable();
+   *   io.reap((which, event) => {
+   *     assertEquals(which, id);
+   *     seen.push(event);
+   *   });
+   * }
+   * assertEquals(seen, ["accepted", "released"]);
+   * ```
+   */
+  async reapable(options: WaitOptions = NO_OPTIONS): Promise<void> {
+    const { signal } = checkOptions("options", options, ["signal"]);
+    notAborted(signal);
+    const { batch, reapers } = this.#hub;
+    if (batch.ready) return await this.#hub.inTurn(undefined);
+    if (this.#ended) throw closedError("io");
+    await reapers.wait(undefined, signal);
+  }
+
   /** What was lent, released and is in flight, and everything else worth a number. */
   stats(): Stats {
     return hubStats(this.#hub);
@@ -307,6 +344,8 @@ export class Io {
     hub.arena.close();
     hub.recordWaiters.fail(closedError("io"));
     await hub.engine.close();
+    this.#ended = true;
+    hub.reapers.fail(closedError("io"));
     opened.delete(this);
   }
 

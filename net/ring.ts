@@ -227,14 +227,17 @@ export class Ring {
 
   /**
    * Takes the completions there are, those included that wait for an entry into the kernel. What they mean is left as events in
-   * the core.
+   * the core. Answers whether anything may have changed: events wait, or something became free, which has none.
    */
-  reap(): void {
+  reap(): boolean {
     const { raw, u32, out } = this.#core;
+    let news = false;
     for (;;) {
-      if (raw.ring_reap() === FAULT.BUSY) return;
-      if ((u32[out] & (C.IORING_SQ_CQ_OVERFLOW | C.IORING_SQ_TASKRUN)) === 0 || u32[out + 1] !== 0) return;
-      if (this.#uring.enter(this.fd, 0, 0, C.IORING_ENTER_GETEVENTS) < 0) return;
+      const taken = raw.ring_reap();
+      if (taken === FAULT.BUSY) return news;
+      news ||= taken > 0 || u32[out + 1] > 0;
+      if ((u32[out] & (C.IORING_SQ_CQ_OVERFLOW | C.IORING_SQ_TASKRUN)) === 0 || u32[out + 1] !== 0) return news;
+      if (this.#uring.enter(this.fd, 0, 0, C.IORING_ENTER_GETEVENTS) < 0) return news;
     }
   }
 

@@ -159,13 +159,13 @@ export class UringEngine implements Engine {
     const left = this.ring.enter();
     if (left < 0) return false;
     const { u32, out } = this.#hub.core;
-    this.ring.reap();
-    const [events, operations] = [u32[out + 1], u32[out + 2]];
+    const news = this.ring.reap();
+    const operations = u32[out + 2];
     // What is being sent is over soon, and what was told may make more work; for all else the peer decides.
-    const onlyPeers = left === 0 && events === 0 && operations === this.#callCount;
+    const onlyPeers = left === 0 && !news && operations === this.#callCount;
     if (onlyPeers && operations > 0) this.#sleep(this.#patienceTurns);
     else if (left + operations > 0) this.#lookSoon();
-    return events > 0;
+    return news;
   }
 
   event(kind: number, slot: number, generation: number, value: number): void {
@@ -467,12 +467,12 @@ export class UringEngine implements Engine {
   #look(): void {
     if (this.#closed) return;
     this.#hub.turned();
-    const news = this.#news();
+    const news = this.ring.reap();
     for (const endpoint of this.#starved) this.#hub.resume(endpoint);
     this.#starved.clear();
     this.#hub.dispatch();
     // The bell rings for what the ring has from now on, so that nothing may be left that was taken from it before.
-    if (news || this.#news()) {
+    if (news || this.ring.reap()) {
       this.#turnsLeft = this.#patienceTurns;
       return this.#lookSoon();
     }
@@ -501,13 +501,6 @@ export class UringEngine implements Engine {
     const soon = performance.now() - this.#armedAt < SOON_MS;
     this.#patienceTurns = soon ? Math.min(2 * this.#patienceTurns + 1, MAX_PATIENCE_TURNS) : this.#patienceTurns >> 1;
     this.#look();
-  }
-
-  /** Takes completions; whether there are events that nobody was told. */
-  #news(): boolean {
-    const { u32, out } = this.#hub.core;
-    this.ring.reap();
-    return u32[out + 1] > 0;
   }
 
   #lookSoon(): void {

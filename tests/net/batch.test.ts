@@ -2,15 +2,20 @@
  * trySend, flush and reap: the same sends without promises.
  */
 import { assert, assertEquals } from "@std/assert";
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { fillPattern, mismatch, receive } from "../support/bytes.ts";
 import type { Io, SendEvent } from "../../mod.ts";
 import { eachEngine } from "../support/engines.ts";
-import { fails } from "../support/failures.ts";
+import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { connectedPair, tightPair, untilStalled } from "../support/pairs.ts";
 import { turns } from "../support/turns.ts";
 
 const hostname = "127.0.0.1";
+const COUNTING = new URL("./programs/counting.ts", import.meta.url);
 type Events = Map<number, [SendEvent, number][]>;
 
 /** Reaps until `done`, a list of events for each send. */
@@ -225,4 +230,92 @@ eachEngine("a handler that throws or reaps again gets every event once", async (
   }
   assertEquals(new Set(events.keys()), waiting);
   for (const list of events.values()) assertEquals(list.map(([event]) => event), ["accepted", "released"]);
+});
+
+eachEngine("reapable waits until there is something to reap", async (io) => {
+  const udp = await io.bindUdp({ hostname });
+  const seen: SendEvent[] = [];
+  const reap = () => io.reap((_id, event) => seen.push(event));
+  const first = io.reapable();
+  await turns(3);
+  udp.trySend(io.tryLease(11_000)!, { to: udp.localAddr });
+  io.flush();
+  await first;
+  while (seen.at(-1) !== "released") {
+    if (reap() === 0) await io.reapable();
+  }
+  assertEquals(seen, ["accepted", "released"]);
+
+  udp.trySend(io.tryLease(11_000)!, { to: udp.localAddr });
+  io.flush();
+  await io.reapable();
+  await io.reapable(); // nothing was reaped meanwhile, so it does not wait
+  while (seen.length < 4) if (reap() === 0) await io.reapable();
+});
+
+eachEngine("reapable, while others wait: all of them are told", async (io) => {
+  const { conn, peer } = await tightPair(io);
+  const waiting = [io.reapable(), io.reapable(), io.reapable({ signal: AbortSignal.timeout(60_000) })];
+  const id = conn.trySend(io.tryLease(600_000)!);
+  io.flush();
+  const reading = receive(io, peer, 600_000);
+  await Promise.all(waiting);
+  const events: Events = new Map();
+  await reapUntil(io, events, () => ended(events) === 1);
+  assertEquals([...events.keys()], [id]);
+  await reading;
+});
+
+eachEngine("no wake-up is lost: a stream that only waits for reapable, or for leases, comes to its end", async (io) => {
+  const reader = spawn(process.execPath, ["run", "-A", "--no-check", fileURLToPath(COUNTING)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const lines = createInterface({ input: reader.stdout })[Symbol.asyncIterator]();
+  const conn = await io.connect({ hostname, port: Number((await lines.next()).value), noDelay: true });
+  const [sends, bytes] = [3000, 60_000];
+  const lent = new Set<number>();
+  const reap = () => io.reap((id, event) => event === "released" && lent.delete(id));
+  for (let i = 0; i < sends; i++) {
+    lent.add(conn.trySend(io.tryLease(bytes)!));
+    io.flush();
+    while (reap(), lent.size > 1) await io.reapable();
+  }
+  // The arena has room for fewer: each waits until the kernel has let go of one before.
+  for (let i = 0; i < sends; i++) {
+    const lease = await io.lease(bytes);
+    while (conn.trySend(lease) < 0) reap();
+    io.flush();
+  }
+  await conn.close();
+  assertEquals(Number((await lines.next()).value), 2 * sends * bytes);
+}, { arenaBytes: 1 << 20 });
+
+eachEngine("reapable is given up by a signal", async (io) => {
+  const reason = new Error("enough");
+  await rejectsWith(reason, io.reapable({ signal: AbortSignal.abort(reason) }));
+  const giveUp = new AbortController();
+  const waiting = io.reapable({ signal: giveUp.signal });
+  giveUp.abort(reason);
+  await rejectsWith(reason, waiting);
+  await fails("ERR_INVALID_ARG", () => io.reapable({ timeout: 1 } as unknown as object));
+  await fails("ERR_INVALID_ARG", () => io.reapable({ signal: 1 } as unknown as object));
+});
+
+eachEngine("reapable, when the io closes: first what became of the sends, then the end", async (io) => {
+  const { conn } = await tightPair(io);
+  const ids = [conn.trySend(io.tryLease(1 << 20)!), conn.trySend(io.tryLease(1 << 20)!)];
+  io.flush();
+  await untilStalled(io, conn);
+  const ends = new Map<number, SendEvent>();
+  const told = (async () => {
+    for (;;) {
+      await io.reapable();
+      io.reap((id, event) => ends.set(id, event));
+    }
+  })();
+  await Promise.all([fails("ERR_CLOSED", () => told), io.close({ deadlineMs: 50 })]);
+  io.reap((id, event) => ends.set(id, event));
+  assertEquals([...ends.keys()].sort(), ids.sort());
+  for (const end of ends.values()) assert(end === "released" || end === "refused", end);
+  await fails("ERR_CLOSED", () => io.reapable());
 });
