@@ -63,6 +63,8 @@ export const LIBC = {
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // ssize_t read(int fd, void *bytes, size_t n)
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // int clock_gettime(clockid_t clock, struct timespec *now)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   // int madvise(void *address, size_t n, int advice)
   madvise: { parameters: ["u64", "usize", "i32"], result: "i32" },
   // void *malloc(size_t n)

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { C } from "../ffi/abi.ts";
+import { C, layout } from "../ffi/abi.ts";
 import { type InternetAddress, toIpv6 } from "../ffi/address.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { SocketFile } from "../ffi/socket_file.ts";
@@ -27,7 +27,7 @@ import { checkAddress, resolve, streamAddress, unixAddress } from "./resolve.ts"
 import { TcpListener } from "./tcp.ts";
 import { addressText } from "./text.ts";
 import { UdpSocket } from "./udp.ts";
-import { integer, options as checkOptions } from "./validate.ts";
+import { boolean, integer, options as checkOptions } from "./validate.ts";
 
 /** Options of `listen`: an address and a port, or a path. The TCP options go to accepted connections. */
 export interface ListenOptions extends FlowOptions, TcpSocketOptions, BindOptions {
@@ -49,6 +49,8 @@ export interface UdpOptions extends FlowOptions, UdpSocketOptions, NetworkErrorO
   port?: number;
   /** The only peer: `to` can be left out then, and nobody else's datagrams are received. */
   remote?: InternetAddress;
+  /** Sends may say when they leave, with `transmitNs` (SO_TXTIME, Linux 4.19). Default `false`. */
+  transmitTimes?: boolean;
 }
 
 const LISTEN_OPTIONS: readonly (keyof ListenOptions)[] = [
@@ -68,6 +70,7 @@ const UDP_BIND_OPTIONS: readonly (keyof UdpOptions)[] = [
   "hostname",
   "port",
   "remote",
+  "transmitTimes",
 ];
 /** What to do when a path cannot be bound. */
 const UNIX_ADVICE = {
@@ -115,7 +118,8 @@ export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket>
   checkSettings(options, [...UDP_OPTIONS, ...NETWORK_ERROR_OPTIONS, ...BIND_OPTIONS]);
   const flow = checkFlow(hub, options);
   const { system } = hub;
-  const { hostname = "0.0.0.0", port = 0, remote } = options;
+  const { hostname = "0.0.0.0", port = 0, remote, transmitTimes = false } = options;
+  boolean("transmitTimes", transmitTimes);
   checkAddress(system, { hostname, port }, 0);
   if (remote !== undefined) checkAddress(system, checkOptions("remote", remote, ["hostname", "port"]), 1);
   const [{ family, bytes }] = await resolve(system, hostname, port, hub.closed);
@@ -123,11 +127,17 @@ export async function bindUdp(hub: Hub, options: UdpOptions): Promise<UdpSocket>
   const fd = makeDescriptor(hub, family, C.SOCK_DGRAM, (fd) => {
     applySettings(system, fd, family, options, [...bindOptions(family), ...UDP_OPTIONS, ...NETWORK_ERROR_OPTIONS]);
     const { call } = system.libc;
+    if (transmitTimes) {
+      const times = new Uint8Array(layout.sock_txtime.size);
+      new DataView(times.buffer).setInt32(layout.sock_txtime.clockid, C.CLOCK_MONOTONIC, true);
+      const result = call.setsockopt(fd, C.SOL_SOCKET, C.SO_TXTIME, times, times.length);
+      mustSucceed(hub, "setsockopt", result, "set transmitTimes to true");
+    }
     mustSucceed(hub, "bind", call.bind(fd, bytes, bytes.length), `bind to ${addressText({ hostname, port })}`);
     if (peer === undefined) return;
     mustSucceed(hub, "connect", call.connect(fd, peer, peer.length), `connect to ${addressText(remote!)}`);
   });
-  return new UdpSocket({ ...flow(), hub, fd, family, stream: false, errors: options.errors }, remote);
+  return new UdpSocket({ ...flow(), hub, fd, family, stream: false, errors: options.errors }, remote, transmitTimes);
 }
 
 async function peerAddress(hub: Hub, family: number, remote: InternetAddress): Promise<Uint8Array> {

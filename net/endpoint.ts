@@ -22,7 +22,7 @@ import type { Lease } from "./lease.ts";
 import type { Attempt } from "./engine.ts";
 import type { Receipt } from "./receipt.ts";
 import { NetworkErrors } from "./network_errors.ts";
-import { PromisedSend, type SendFailure } from "./promised_send.ts";
+import { PromisedSend, type SendFailure, type SendOwner } from "./promised_send.ts";
 import { addressText } from "./text.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
@@ -55,6 +55,8 @@ export interface DeferredSend {
 export interface Name {
   readonly words: Uint32Array;
   readonly byteLength: number;
+  /** Packets go there over IPv4. */
+  readonly v4: boolean;
 }
 
 /** What a datagram has besides its bytes. */
@@ -246,9 +248,9 @@ export class Endpoint {
     endPledge?: () => void,
   ): Promise<Receipt> {
     const owner = new PromisedSend(this, bytesOf(parts));
-    const { arena, recordWaiters } = this.hub;
+    const { arena } = this.hub;
     try {
-      if (recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner)) {
+      if (this.sendNow(parts, header, signal, owner)) {
         endPledge?.();
         return owner.promise;
       }
@@ -259,6 +261,16 @@ export class Endpoint {
       endPledge?.();
       return Promise.reject(error);
     }
+  }
+
+  /** Sends `parts`, whose fate `owner` is told; `false` when no record is free, or others wait for one. */
+  sendNow(
+    parts: Part | readonly Part[],
+    header: Header | undefined,
+    signal: AbortSignal | undefined,
+    owner: SendOwner,
+  ): boolean {
+    return this.hub.recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner) === true;
   }
 
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
@@ -273,9 +285,10 @@ export class Endpoint {
     parts: Part | readonly Part[],
     header: Header | undefined,
     signal: AbortSignal | undefined,
-    owner: PromisedSend,
+    owner: SendOwner,
   ): true | undefined {
     this.closing.requireUnsealed();
+    signal?.throwIfAborted(); // its listener may not have been called yet
     const slot = "lease" in parts
       ? this.enqueueOne(parts, header, signal === undefined ? SEND_FLAG.AT_ONCE : 0)
       : this.#enqueue(parts, header);
@@ -333,20 +346,26 @@ export class Endpoint {
     return { lease, offset, byteLength };
   }
 
-  /** A queued send leaves the queue; what the kernel has accepted of it stays accepted. */
-  giveUp(id: Handle, reason: unknown): void {
+  /** Sends that wait leave the queue; what the kernel has accepted of them stays accepted. */
+  giveUp(ids: Iterable<Handle>, reason: unknown): void {
+    let left = false;
+    for (const id of ids) left = this.#giveUp(id, { errno: 0, syscall: "sendmsg", reason }) || left;
+    if (!left) return;
+    this.hub.resume(this);
+    this.hub.dispatch();
+  }
+
+  #giveUp(id: Handle, failure: SendFailure): boolean {
     const { raw, u32, out } = this.hub.core;
     const slot = handleSlot(id);
     const generation = handleGeneration(id);
     if (raw.send_cancel(slot, generation, 0) < 0) {
       this.hub.engine.abandon(id);
       // The kernel may have been done with a part of it just now, so that the rest is in the queue again.
-      if (raw.send_cancel(slot, generation, 0) < 0) return;
+      if (raw.send_cancel(slot, generation, 0) < 0) return false;
     }
-    const failure: SendFailure = { errno: 0, syscall: "sendmsg", reason };
     this.#ended(slot, failure, u32[out], u32[out + 1] !== 0);
-    this.hub.resume(this);
-    this.hub.dispatch();
+    return true;
   }
 
   /** The engine reports that the kernel refused the head of the queue; `false` when there is none to fail. */
@@ -381,7 +400,9 @@ export class Endpoint {
    */
   refusesTrains(slot: number, errno: number): boolean {
     if (slot < 0 || (errno !== ERRNO.EIO && errno !== ERRNO.EINVAL)) return false;
-    if (this.maxSegments === 1 || this.hub.sendField(slot, SEND.SEGMENT) === 0) return false;
+    if (this.hub.sendField(slot, SEND.SEGMENT) === 0) return false;
+    // Others were on their way when the first was refused.
+    if (this.maxSegments === 1) return (this.hub.sendField(slot, SEND.FLAGS) & SEND_FLAG.AS_TRAIN) !== 0;
     this.maxSegments = 1;
     this.hub.core.raw.socket_unsegmented(this.slot, this.generation);
     return true;

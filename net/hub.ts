@@ -13,7 +13,7 @@ import type { Engine } from "./engine.ts";
 import type { ErrorQueue } from "./error_queue.ts";
 import { closedError } from "./errors.ts";
 import { BatchSends } from "./batch_sends.ts";
-import type { PromisedSend } from "./promised_send.ts";
+import type { SendOwner } from "./promised_send.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyMode } from "./zerocopy_policy.ts";
 
@@ -41,7 +41,7 @@ export class Hub {
   readonly recordWaiters: Waiters<() => true | undefined, true> = new Waiters();
   /** Those who wait for something to reap. */
   readonly reapers: Waiters<void, true> = new Waiters();
-  readonly #owners: (PromisedSend | undefined)[] = [];
+  readonly #owners: (SendOwner | undefined)[] = [];
   /** Sockets by their place in the core. */
   readonly sockets: (Endpoint | undefined)[] = [];
   /** Sockets whose end waits for their sends. */
@@ -83,7 +83,7 @@ export class Hub {
   }
 
   /** Puts a send that is in its socket's queue under an owner. */
-  own(slot: number, owner: PromisedSend): void {
+  own(slot: number, owner: SendOwner): void {
     this.#owners[slot] = owner;
   }
 
@@ -187,13 +187,13 @@ export class Hub {
   }
 
   /** Takes a send that is over from its owner; those of the batch calls have none. */
-  disown(slot: number): PromisedSend | undefined {
+  disown(slot: number): SendOwner | undefined {
     const owner = this.#owners[slot];
     this.#owners[slot] = undefined;
     return owner;
   }
 
-  owner(slot: number): PromisedSend | undefined {
+  owner(slot: number): SendOwner | undefined {
     return this.#owners[slot];
   }
 

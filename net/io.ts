@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { C } from "../ffi/abi.ts";
 import type { LeaseOptions } from "./arena.ts";
 import { bindUdp, listen, type ListenOptions, type UdpOptions } from "./bind.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
@@ -40,6 +41,10 @@ export interface Capabilities {
   /** A send of several leases can use registered memory (Linux 6.15). */
   readonly gathersRegistered: boolean;
 }
+
+/** A `struct timespec`, and its bytes. */
+const now = new BigInt64Array(2);
+const nowBytes = new Uint8Array(now.buffer);
 
 /** Every open io: one that is not closed keeps itself alive. */
 const opened = new Set<Io>();
@@ -306,6 +311,24 @@ export class Io {
     if (batch.ready) return await this.#hub.inTurn(undefined);
     if (this.#ended) throw closedError("io");
     await reapers.wait(undefined, signal);
+  }
+
+  /**
+   * The clock of `transmitNs`, in nanoseconds since the machine was started (CLOCK_MONOTONIC).
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assert } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * const before = io.monotonicNs();
+   * assert(io.monotonicNs() >= before);
+   * ```
+   */
+  monotonicNs(): bigint {
+    this.#hub.system.libc.call.clock_gettime(C.CLOCK_MONOTONIC, nowBytes);
+    return now[0] * 1_000_000_000n + now[1];
   }
 
   /** What was lent, released and is in flight, and everything else worth a number. */

@@ -6,7 +6,7 @@
 import { C } from "../ffi/abi.ts";
 import type { System } from "../ffi/system.ts";
 import { systemError } from "./errors.ts";
-import { boolean, integer, options as checkOptions } from "./validate.ts";
+import { boolean, integer, oneOf, options as checkOptions } from "./validate.ts";
 
 /** Options of every socket. */
 export interface SocketOptions {
@@ -33,6 +33,18 @@ export interface TcpSocketOptions extends SocketOptions {
   keepAliveProbes?: number;
 }
 
+/**
+ * What the kernel does about datagrams that are larger than the path takes (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER):
+ *
+ * - `off`: they are cut into fragments, by this host and by routers.
+ * - `want`: this host cuts them to what the path is known to take; what fits must not be cut on the way (IPv4's DF).
+ * - `do`: nobody cuts them; those larger than the path is known to take fail with `EMSGSIZE`.
+ * - `probe`: nobody cuts them, and only the device's own MTU is minded: for programs that find out the path's by themselves.
+ */
+export type PathMtuDiscovery = "off" | "want" | "do" | "probe";
+/** Their numbers are the kernel's. */
+const PATH_MTU_DISCOVERY = ["off", "want", "do", "probe"] as const satisfies readonly PathMtuDiscovery[];
+
 /** Options of a UDP socket that can be changed at any time. */
 export interface UdpSocketOptions extends SocketOptions {
   /**
@@ -50,6 +62,12 @@ export interface UdpSocketOptions extends SocketOptions {
   receiveTime?: boolean;
   /** Tell with each datagram how many were dropped before it because the receive buffer was full (SO_RXQ_OVFL). Default `false`. */
   receiveDropped?: boolean;
+  /** The traffic class (TOS) byte of datagrams that do not say it themselves, 0 to 255 (IP_TOS, IPV6_TCLASS). Default 0. */
+  trafficClass?: number;
+  /** Hops that datagrams may take that do not say it themselves, 1 to 255 (IP_TTL, IPV6_UNICAST_HOPS). Default 64. */
+  hopLimit?: number;
+  /** What is done about packets that are too big for the path; see {@linkcode PathMtuDiscovery}. Default `"want"`. */
+  pathMtuDiscovery?: PathMtuDiscovery;
   /** Allow sending to broadcast addresses (SO_BROADCAST). Default `false`. */
   broadcast?: boolean;
   /** Hops that multicast datagrams may take, 0 to 255. Default 1. */
@@ -88,8 +106,10 @@ interface Setting {
   readonly option: number;
   /** What an IPv6 socket has besides: its IPv4 packets follow `option`, the others this. */
   readonly v6?: readonly [level: number, option: number];
-  /** Bounds of a number; none: a boolean. */
+  /** Bounds of a number. */
   readonly range?: readonly [min: number, max: number];
+  /** The words for 0, 1, 2, …; a setting with neither is a boolean. */
+  readonly words?: readonly string[];
 }
 
 const MAX_BYTES = 2 ** 31 - 1;
@@ -112,6 +132,24 @@ const SETTINGS: { readonly [K in keyof AnyOption]: Setting } = {
   receiveHopLimit: { level: C.IPPROTO_IP, option: C.IP_RECVTTL, v6: [C.IPPROTO_IPV6, C.IPV6_RECVHOPLIMIT] },
   receiveTime: { level: C.SOL_SOCKET, option: C.SO_TIMESTAMPNS },
   receiveDropped: { level: C.SOL_SOCKET, option: C.SO_RXQ_OVFL },
+  trafficClass: {
+    level: C.IPPROTO_IP,
+    option: C.IP_TOS,
+    v6: [C.IPPROTO_IPV6, C.IPV6_TCLASS],
+    range: [0, 255],
+  },
+  hopLimit: {
+    level: C.IPPROTO_IP,
+    option: C.IP_TTL,
+    v6: [C.IPPROTO_IPV6, C.IPV6_UNICAST_HOPS],
+    range: [1, 255],
+  },
+  pathMtuDiscovery: {
+    level: C.IPPROTO_IP,
+    option: C.IP_MTU_DISCOVER,
+    v6: [C.IPPROTO_IPV6, C.IPV6_MTU_DISCOVER],
+    words: PATH_MTU_DISCOVERY,
+  },
   broadcast: { level: C.SOL_SOCKET, option: C.SO_BROADCAST },
   multicastTtl: {
     level: C.IPPROTO_IP,
@@ -149,6 +187,9 @@ export const UDP_OPTIONS = [
   "receiveHopLimit",
   "receiveTime",
   "receiveDropped",
+  "trafficClass",
+  "hopLimit",
+  "pathMtuDiscovery",
   "broadcast",
   "multicastTtl",
   "multicastLoop",
@@ -169,14 +210,28 @@ export function setOption(system: System, fd: number, level: number, option: num
   return system.libc.call.setsockopt(fd, level, option, bytes, 4) === 0 ? 0 : system.libc.errno();
 }
 
+/**
+ * The value of an integer socket option.
+ *
+ * @throws {RingletError} with the errno of getsockopt.
+ */
+export function getOption(system: System, fd: number, level: number, option: number): number {
+  const value = new Int32Array(1);
+  const length = new Uint8Array(Uint32Array.of(4).buffer);
+  const { call, errno } = system.libc;
+  if (call.getsockopt(fd, level, option, new Uint8Array(value.buffer), length) === 0) return value[0];
+  throw systemError("getsockopt", errno(), "read an option of the socket");
+}
+
 /** Checks the options in `values` that are `names`, without setting them. */
 export function checkSettings(values: Partial<AnyOption>, names: readonly (keyof AnyOption)[]): void {
   for (const name of names) {
     const value = values[name];
     if (value === undefined) continue;
-    const { range } = SETTINGS[name];
-    if (range === undefined) boolean(name, value);
-    else integer(name, value, range[0], range[1]);
+    const { range, words } = SETTINGS[name];
+    if (range !== undefined) integer(name, value, range[0], range[1]);
+    else if (words !== undefined) oneOf(name, value, words);
+    else boolean(name, value);
   }
 }
 
@@ -195,9 +250,10 @@ export function applySettings(
   for (const name of names) {
     const value = values[name];
     if (value === undefined) continue;
-    const { level, option, v6 } = SETTINGS[name];
+    const { level, option, v6, words } = SETTINGS[name];
+    const number = words === undefined ? Number(value) : words.indexOf(value as string);
     const set = (level: number, option: number) => {
-      const errno = setOption(system, fd, level, option, Number(value));
+      const errno = setOption(system, fd, level, option, number);
       if (errno !== 0) throw systemError("setsockopt", errno, `set ${name} to ${value}`);
     };
     set(level, option);

@@ -1,9 +1,10 @@
 /**
- * A send that somebody awaits: who is told what becomes of it.
+ * Who is told what becomes of a send, and the one that most sends have: somebody who awaits it.
  *
  * @module
  */
 import { ERRNO } from "../ffi/errno.ts";
+import type { Handle } from "../wasm/mod.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { PendingReceipt, type Receipt } from "./receipt.ts";
@@ -17,6 +18,38 @@ export interface SendFailure {
   readonly reason?: unknown;
 }
 
+/** Who is told what becomes of a send: either refused, or accepted or failed and then released. */
+export interface SendOwner {
+  /** Lets `signal` give the send up while it is queued. */
+  abortWith(signal: AbortSignal, id: Handle): void;
+  /** The kernel took all bytes. */
+  accepted(): void;
+  /** The kernel let go of the memory. */
+  released(copied: boolean): void;
+  /** Nothing was accepted; the leases are the program's again. */
+  refused(failure: SendFailure): void;
+  /** A part was accepted; `released` follows. */
+  failed(failure: SendFailure, bytesAccepted: number): void;
+}
+
+/** What a send that failed says, to whomever; a signal's own reason where nothing was accepted. */
+export function sendError(
+  endpoint: Endpoint,
+  bytes: number,
+  { errno, syscall, reason }: SendFailure,
+  signal: AbortSignal | undefined,
+  part?: Receipt,
+): unknown {
+  // The kernel gave up what the program had given up.
+  if (errno === ERRNO.ECANCELED && signal?.aborted) [errno, reason] = [0, signal.reason];
+  if (errno === 0 && part === undefined) return reason;
+  const { bytes: bytesAccepted, released } = part ?? { bytes: 0 };
+  const what = `send ${bytes} bytes to ${endpoint.remoteText()}`;
+  const details = { bytesAccepted, released, cause: reason };
+  if (errno !== 0) return systemError(syscall, errno, what, details);
+  return new RingletError("ECANCELED", `Cannot ${what}: it was given up after ${bytesAccepted}`, details);
+}
+
 let resolving: (receipt: Receipt) => void;
 let rejecting: (reason: unknown) => void;
 /** Takes what settles the promise that is being made: a closure for each promise would cost as much as the promise. */
@@ -25,8 +58,8 @@ function capture(resolve: (receipt: Receipt) => void, reject: (reason: unknown) 
   rejecting = reject;
 }
 
-/** See the module. It ends with exactly one of {@linkcode PromisedSend.released} and {@linkcode PromisedSend.refused}. */
-export class PromisedSend {
+/** See the module. */
+export class PromisedSend implements SendOwner {
   readonly promise: Promise<Receipt>;
   readonly #endpoint: Endpoint;
   readonly #bytes: number;
@@ -43,49 +76,32 @@ export class PromisedSend {
     this.#reject = rejecting;
   }
 
-  /** Lets `signal` give the send up while it is queued. */
-  abortWith(signal: AbortSignal, id: number): void {
-    const onAbort = () => this.#endpoint.giveUp(id, signal.reason);
+  abortWith(signal: AbortSignal, id: Handle): void {
+    const onAbort = () => this.#endpoint.giveUp([id], signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#patience = { signal, stopListening: () => signal.removeEventListener("abort", onAbort) };
   }
 
-  /** The kernel took all bytes. */
   accepted(): void {
     this.#patience?.stopListening();
     this.#resolve(this.#receipt = new PendingReceipt(this.#bytes));
   }
 
-  /** The kernel let go of the memory. */
   released(copied: boolean): void {
     this.#receipt!.settle(copied);
   }
 
-  /** Nothing was accepted; the leases are the program's again. */
   refused(failure: SendFailure): void {
-    this.#patience?.stopListening();
-    failure = this.#asGivenUp(failure);
-    this.#reject(failure.errno === 0 ? failure.reason : this.#error(failure));
+    this.#fail(failure);
   }
 
-  /** A part was accepted; `released` follows. */
   failed(failure: SendFailure, bytesAccepted: number): void {
-    this.#patience?.stopListening();
     this.#receipt = new PendingReceipt(bytesAccepted);
-    this.#reject(this.#error(this.#asGivenUp(failure), bytesAccepted, this.#receipt.released));
+    this.#fail(failure);
   }
 
-  /** A send that the kernel gave up because the program had. */
-  #asGivenUp(failure: SendFailure): SendFailure {
-    const signal = this.#patience?.signal;
-    if (failure.errno !== ERRNO.ECANCELED || !signal?.aborted) return failure;
-    return { errno: 0, syscall: failure.syscall, reason: signal.reason };
-  }
-
-  #error({ errno, syscall, reason }: SendFailure, bytesAccepted = 0, released?: Promise<unknown>): Error {
-    const what = `send ${this.#bytes} bytes to ${this.#endpoint.remoteText()}`;
-    const details = { bytesAccepted, released, cause: reason };
-    if (errno !== 0) return systemError(syscall, errno, what, details);
-    return new RingletError("ECANCELED", `Cannot ${what}: it was given up after ${bytesAccepted}`, details);
+  #fail(failure: SendFailure): void {
+    this.#patience?.stopListening();
+    this.#reject(sendError(this.#endpoint, this.#bytes, failure, this.#patience?.signal, this.#receipt));
   }
 }

@@ -1,5 +1,5 @@
 /**
- * From what users write to addresses that the kernel takes: names, permissions and destinations of datagrams.
+ * From what users write to addresses that the kernel takes: names and permissions.
  *
  * @module
  */
@@ -10,11 +10,9 @@ import {
   encodePath,
   type InternetAddress,
   resolveName,
-  toIpv6,
   type UnixAddress,
 } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
-import type { Name } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { FLOW_OPTIONS } from "./flow.ts";
 import { UNIX_OPTIONS } from "./options.ts";
@@ -107,81 +105,4 @@ export function unixAddress(system: System, path: string): EncodedAddress {
   }
   system.runtime.requirePath(path);
   return encoded;
-}
-
-/** Destinations kept encoded by one socket. */
-const MAX_KNOWN = 1024;
-
-/** Turns the destinations of one UDP socket into what the core writes into a record. */
-export class Destinations {
-  readonly #system: System;
-  readonly #family: number;
-  readonly #known = new Map<string, Name>();
-  #lastHostname = "";
-  #lastPort = -1;
-  #last: Name | undefined;
-
-  /** @param family The socket's. */
-  constructor(system: System, family: number) {
-    this.#system = system;
-    this.#family = family;
-  }
-
-  /** A numeric address, without waiting; `undefined` for a name that was not resolved yet. */
-  now(to: InternetAddress): Name | undefined {
-    if (typeof to !== "object" || to === null) {
-      throw new RingletError(
-        "ERR_INVALID_ARG",
-        `to must be an object with hostname and port: current value is ${shown(to)}`,
-      );
-    }
-    const { hostname, port } = to;
-    if (hostname === this.#lastHostname && port === this.#lastPort) return this.#last;
-    checkAddress(this.#system, to, 1);
-    const key = `${port} ${hostname}`;
-    let name = this.#known.get(key);
-    if (name === undefined) {
-      const encoded = encodeNumeric(this.#system, hostname, port);
-      if (encoded === undefined) return undefined;
-      name = this.#learn(key, encoded);
-    }
-    this.#lastHostname = hostname;
-    this.#lastPort = port;
-    this.#last = name;
-    return name;
-  }
-
-  /** The same for names too; a name is resolved anew each time. */
-  async later(to: InternetAddress, signal: AbortSignal): Promise<Name> {
-    const found = await resolve(this.#system, to.hostname, to.port, signal);
-    const usable = found.find(({ family }) => family === this.#family || this.#family === C.AF_INET6);
-    if (usable === undefined) {
-      throw new RingletError(
-        "EAFNOSUPPORT",
-        `Cannot send to "${to.hostname}": it has no address of the socket's family`,
-        {
-          advice: "bind to an address of the same family",
-        },
-      );
-    }
-    return toName(this.#family === C.AF_INET6 ? toIpv6(usable) : usable);
-  }
-
-  #learn(key: string, encoded: EncodedAddress): Name {
-    const address = this.#family === C.AF_INET6 ? toIpv6(encoded) : encoded;
-    if (address.family !== this.#family) {
-      throw new RingletError("EAFNOSUPPORT", "Cannot send to an IPv6 address from an IPv4 socket", {
-        advice: 'bind to "::" to reach both families',
-      });
-    }
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    const name = toName(address);
-    this.#known.set(key, name);
-    return name;
-  }
-}
-
-/** A `struct sockaddr` as the words that go into a record. */
-function toName({ bytes }: EncodedAddress): Name {
-  return { words: new Uint32Array(bytes.buffer), byteLength: bytes.length };
 }

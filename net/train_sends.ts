@@ -3,13 +3,16 @@
  *
  * @module
  */
-import type { Endpoint, Header, Name } from "./endpoint.ts";
+import type { Endpoint, Header } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
 import { type SendData, type SendOptions, type SendTurns, together } from "./send_turns.ts";
-import { MOST_SEGMENTS, trainControl } from "./trains.ts";
+import { MOST_SEGMENTS } from "./trains.ts";
 import { integer } from "./validate.ts";
+
+/** The header of a train with segments of so many bytes, or, for 0, of a single datagram. */
+export type HeaderFor = (segmentBytes: number) => Header | undefined;
 
 /** See the module. */
 export class TrainSends {
@@ -27,27 +30,38 @@ export class TrainSends {
   /** Sends `data` in as few trains as it takes. */
   send(
     data: SendData | readonly SendData[],
-    name: Name | undefined,
+    headerFor: HeaderFor,
     segmentBytes: number,
     options: SendOptions,
   ): Promise<Receipt> {
     const trainBytes = this.#trainBytes(segmentBytes);
     const bytes = data instanceof Lease ? this.#turns.rangeBytes(data, options) : bytesOf(data);
-    if (bytes <= trainBytes) return this.#turns.send(data, this.#header(name, bytes, segmentBytes), options);
-    if (data instanceof Lease) return this.#sendLease(data, bytes, trainBytes, name, segmentBytes, options);
-    if (data instanceof Uint8Array) return this.#sendBytes(data, trainBytes, name, segmentBytes, options);
-    throw new RingletError(
-      "EMSGSIZE",
-      `Cannot send: parts make one train, which carries at most ${trainBytes} bytes: current value is ${bytes}`,
-      { bytesAccepted: 0 },
-    );
+    if (bytes <= trainBytes) return this.#turns.send(data, headerOf(headerFor, bytes, segmentBytes), options);
+    if (data instanceof Lease) return this.#sendLease(data, bytes, trainBytes, headerFor, segmentBytes, options);
+    if (data instanceof Uint8Array) return this.#sendBytes(data, trainBytes, headerFor, segmentBytes, options);
+    throw tooLong(trainBytes, bytes);
+  }
+
+  /** Refuses what {@linkcode send} would, before anybody waits for an address. */
+  check(data: SendData | readonly SendData[], segmentBytes: number, options: SendOptions): void {
+    const trainBytes = this.#trainBytes(segmentBytes);
+    if (data instanceof Lease) return void this.#turns.rangeBytes(data, options);
+    if (data instanceof Uint8Array) return this.#turns.check([], options);
+    this.#turns.check(data, options);
+    const bytes = bytesOf(data);
+    if (bytes > trainBytes) throw tooLong(trainBytes, bytes);
+  }
+
+  /** Whether a lease is one train. */
+  isOne(lease: Lease, segmentBytes: number, options: SendOptions): boolean {
+    return this.#turns.rangeBytes(lease, options) <= this.#trainBytes(segmentBytes);
   }
 
   /** The header of a send that has to be one train. */
-  headerOfOne(lease: Lease, name: Name | undefined, segmentBytes: number, options: SendOptions): Header | undefined {
+  headerOfOne(lease: Lease, headerFor: HeaderFor, segmentBytes: number, options: SendOptions): Header | undefined {
     const trainBytes = this.#trainBytes(segmentBytes);
     const bytes = this.#turns.rangeBytes(lease, options);
-    if (bytes <= trainBytes) return this.#header(name, bytes, segmentBytes);
+    if (bytes <= trainBytes) return headerOf(headerFor, bytes, segmentBytes);
     throw new RingletError(
       "EMSGSIZE",
       `Cannot try to send: a train of ${segmentBytes}-byte segments carries at most ${trainBytes} bytes: current value is ${bytes}`,
@@ -64,17 +78,11 @@ export class TrainSends {
     return Math.min(most, Math.floor(this.#maxBytes / segmentBytes)) * segmentBytes;
   }
 
-  /** A datagram that is its only segment needs no control message. */
-  #header(name: Name | undefined, bytes: number, segmentBytes: number): Header | undefined {
-    if (bytes > segmentBytes) return { name, control: trainControl(segmentBytes) };
-    return name && { name };
-  }
-
   #sendLease(
     lease: Lease,
     bytes: number,
     trainBytes: number,
-    name: Name | undefined,
+    headerFor: HeaderFor,
     segmentBytes: number,
     options: SendOptions,
   ): Promise<Receipt> {
@@ -86,7 +94,7 @@ export class TrainSends {
     try {
       for (let at = 0; at < bytes; at += trainBytes) {
         const byteLength = Math.min(trainBytes, bytes - at);
-        const header = this.#header(name, byteLength, segmentBytes);
+        const header = headerOf(headerFor, byteLength, segmentBytes);
         sends.push(this.#turns.send(lease, header, { offset: offset + at, byteLength, signal }));
       }
     } finally {
@@ -107,17 +115,30 @@ export class TrainSends {
   #sendBytes(
     data: Uint8Array,
     trainBytes: number,
-    name: Name | undefined,
+    headerFor: HeaderFor,
     segmentBytes: number,
     options: SendOptions,
   ): Promise<Receipt> {
     const sends: Promise<Receipt>[] = [];
     for (let at = 0; at < data.length; at += trainBytes) {
       const train = data.subarray(at, at + trainBytes);
-      sends.push(this.#turns.send(train, this.#header(name, train.length, segmentBytes), options));
+      sends.push(this.#turns.send(train, headerOf(headerFor, train.length, segmentBytes), options));
     }
     return together(sends);
   }
+}
+
+function tooLong(trainBytes: number, bytes: number): RingletError {
+  return new RingletError(
+    "EMSGSIZE",
+    `Cannot send: parts make one train, which carries at most ${trainBytes} bytes: current value is ${bytes}`,
+    { bytesAccepted: 0 },
+  );
+}
+
+/** A datagram that is its only segment is not segmented. */
+function headerOf(headerFor: HeaderFor, bytes: number, segmentBytes: number): Header | undefined {
+  return headerFor(bytes > segmentBytes ? segmentBytes : 0);
 }
 
 function bytesOf(data: SendData | readonly SendData[]): number {

@@ -9,7 +9,6 @@
 import { C, layout } from "../ffi/abi.ts";
 import { encodeNumeric } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
-import { type Control, encodeControl } from "./control.ts";
 import { setOption } from "./options.ts";
 
 /** What kernels take: 128 since Linux 6.9 and its stable relatives, 64 before. */
@@ -59,18 +58,4 @@ export function kernelRelease(system: System): string {
 export function failsTrains(release: string): boolean {
   const [major, minor] = release.split(".").map(Number);
   return major === 6 && minor < 9;
-}
-
-/** Control messages of trains without any other, by the size of their segments. Programs use few sizes. */
-const plain = new Map<number, Control>();
-const MOST_PLAIN = 64;
-
-/** The control message of a train. */
-export function trainControl(segmentBytes: number): Control {
-  let control = plain.get(segmentBytes);
-  if (control === undefined) {
-    if (plain.size >= MOST_PLAIN) plain.clear();
-    plain.set(segmentBytes, control = encodeControl([], segmentBytes));
-  }
-  return control;
 }

@@ -3,42 +3,24 @@
  *
  * @module
  */
-import { C, layout } from "../ffi/abi.ts";
-import { encodeNumeric, interfaceIndex, type InternetAddress } from "../ffi/address.ts";
+import { C } from "../ffi/abi.ts";
+import type { InternetAddress } from "../ffi/address.ts";
 import type { Datagram, ReceivedDatagram } from "./datagram.ts";
 import { DatagramReader, type DatagramsOptions } from "./datagram_reader.ts";
-import type { EndpointInit, Name } from "./endpoint.ts";
-import { RingletError, systemError } from "./errors.ts";
-import { Lease } from "./lease.ts";
+import { type DatagramOptions, DatagramSends, type OutgoingDatagram } from "./datagram_sends.ts";
+import type { Destination } from "./destinations.ts";
+import type { EndpointInit } from "./endpoint.ts";
+import { RingletError } from "./errors.ts";
+import type { Lease } from "./lease.ts";
+import type { BatchReceipt } from "./many_sends.ts";
+import { changeMembership, type MulticastOptions } from "./multicast.ts";
 import type { NetworkError } from "./network_errors.ts";
-import { configure, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
+import { configure, getOption, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
-import { Destinations } from "./resolve.ts";
-import { SEND_OPTIONS, type SendData, type SendOptions, TRY_SEND_OPTIONS } from "./send_turns.ts";
+import type { SendData } from "./send_turns.ts";
 import { Socket } from "./socket.ts";
 import type { WaitOptions } from "./tcp.ts";
-import { TrainSends } from "./train_sends.ts";
-import { NO_OPTIONS, notAborted, options as checkOptions, text } from "./validate.ts";
-
-/** Options of a datagram. */
-export interface DatagramOptions extends SendOptions {
-  /** The destination; not needed when the socket has a `remote` address. */
-  to?: InternetAddress;
-  /**
-   * Sends trains of datagrams of so many bytes each, the last one shorter: one call into the kernel for up to 128 of them
-   * (UDP_SEGMENT, Linux 4.18). At most what the path's MTU allows without its headers; larger segments fail with `EMSGSIZE`.
-   */
-  segmentBytes?: number;
-}
-
-/** Which interface joins a multicast group. */
-export interface MulticastOptions {
-  /** Name of the interface, such as `eth0`. Default: the kernel chooses by its routes. */
-  interface?: string;
-}
-
-const TRY_DATAGRAM_OPTIONS = [...TRY_SEND_OPTIONS, "to", "segmentBytes"] as const satisfies (keyof DatagramOptions)[];
-const DATAGRAM_OPTIONS = [...SEND_OPTIONS, "to", "segmentBytes"] as const satisfies (keyof DatagramOptions)[];
+import { NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
 /** The most that one datagram carries. */
 const MAX_BYTES_V4 = 65_507;
@@ -66,17 +48,15 @@ const MAX_BYTES_V6 = 65_527;
  * ```
  */
 export class UdpSocket extends Socket {
-  readonly #destinations: Destinations;
-  readonly #trains: TrainSends;
+  readonly #sends: DatagramSends;
   readonly #reader: DatagramReader;
 
   /** @ignore Sockets come from `io.bindUdp()`. */
-  constructor(init: EndpointInit, remote?: InternetAddress) {
+  constructor(init: EndpointInit, remote?: InternetAddress, transmitTimes = false) {
     const maxBytes = init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4;
     super(init, maxBytes);
-    this.#trains = new TrainSends(this.endpoint, this.turns, maxBytes);
     this.endpoint.remote = remote;
-    this.#destinations = new Destinations(init.hub.system, init.family);
+    this.#sends = new DatagramSends(this.endpoint, this.turns, maxBytes, transmitTimes);
     this.#reader = new DatagramReader(this.endpoint);
   }
 
@@ -119,19 +99,86 @@ export class UdpSocket extends Socket {
    * ```
    */
   send(data: SendData | readonly SendData[], options: DatagramOptions = NO_OPTIONS): Promise<Receipt> {
-    try {
-      if (options !== NO_OPTIONS) checkOptions("options", options, DATAGRAM_OPTIONS);
-      if (options.to === undefined) return this.#sendTo(this.#connected(), data, options);
-      const name = this.#destinations.now(options.to);
-      if (name !== undefined) return this.#sendTo(name, data, options);
-      if (options.segmentBytes === undefined) this.turns.check(data, options);
-      notAborted(options.signal);
-      const { stopped } = this.endpoint.closing;
-      const signal = options.signal === undefined ? stopped : AbortSignal.any([options.signal, stopped]);
-      return this.#destinations.later(options.to, signal).then((name) => this.#sendTo(name, data, options));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#sends.send(data, options);
+  }
+
+  /**
+   * Sends many datagrams, to whomever, with one entry into the kernel (or as few as it allows), in order. A lease may be in the batch
+   * many times: it is sent from where it is, and consumed when the last of those sends is released.
+   *
+   * @param batch Datagrams or trains, each with its own options, as {@linkcode send} takes them.
+   * @param options A signal, which gives up what the kernel has not accepted.
+   * @returns What became of each, as soon as that is known of all; one that fails does not stop the others.
+   * @throws {RingletError} As {@linkcode send} does for bad input, of any of them: then nothing was sent. The signal's reason if it
+   * was aborted before.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using a = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using b = await io.bindUdp({ hostname: "127.0.0.1" });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const sent = await sender.sendMany([
+   *   { data: await io.lease(1000), to: a.localAddr },
+   *   { data: new Uint8Array(10), to: b.localAddr, ecn: 2 },
+   *   { data: new Uint8Array(5000), to: b.localAddr, segmentBytes: 1400 },
+   * ]);
+   * assertEquals([sent.accepted, ...sent.bytes], [3, 1000, 10, 5000]);
+   * assertEquals(sent.errors.size, 0);
+   * await sent.released;
+   * ```
+   */
+  sendMany(batch: Iterable<OutgoingDatagram>, options: WaitOptions = NO_OPTIONS): Promise<BatchReceipt> {
+    return this.#sends.sendMany(batch, options);
+  }
+
+  /**
+   * Sends one lease to many destinations, from where it is: it is copied for none of them, and consumed when the last of the sends is
+   * released. `retain()` it to send it again.
+   *
+   * @param lease The lease.
+   * @param destinations Where to; {@linkcode destination} makes some that cost the least.
+   * @param options What {@linkcode send} takes besides, for all of them.
+   * @returns What became of each, in the order of `destinations`; one that fails does not stop the others.
+   * @throws {RingletError} As {@linkcode sendMany} does.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@ringlet/ringlet";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using io = await open({ arenaBytes: 1 << 20 });
+   * await using sender = await io.bindUdp({ hostname: "127.0.0.1" });
+   * const viewers = await Promise.all(Array.from({ length: 100 }, () => io.bindUdp({ hostname: "127.0.0.1" })));
+   * const to = await Promise.all(viewers.map((viewer) => sender.destination(viewer.localAddr)));
+   * using frame = (await io.lease(1200)).retain();
+   * const { accepted, released } = await sender.fanOut(frame, to);
+   * assertEquals(accepted, 100);
+   * await released; // the frame may be written again
+   * ```
+   */
+  fanOut(
+    lease: Lease,
+    destinations: Iterable<InternetAddress>,
+    options: Omit<DatagramOptions, "to"> = NO_OPTIONS,
+  ): Promise<BatchReceipt> {
+    return this.#sends.fanOut(lease, destinations, options);
+  }
+
+  /**
+   * Resolves an address, asks for the permission to send there, and encodes it, once for many sends.
+   *
+   * @param to A host and a port.
+   * @param options A signal.
+   * @returns What `to` takes wherever it takes an address.
+   * @throws {RingletError} `ENOTFOUND`, `EAFNOSUPPORT` when it has no address of the socket's family. The runtime's own error when
+   * the net permission is missing.
+   */
+  destination(to: InternetAddress, options: WaitOptions = NO_OPTIONS): Promise<Destination> {
+    return this.#sends.destination(to, checkOptions("options", options, ["signal"]));
   }
 
   /**
@@ -159,34 +206,7 @@ export class UdpSocket extends Socket {
    * ```
    */
   trySend(lease: Lease, options: Omit<DatagramOptions, "signal"> = NO_OPTIONS): number {
-    if (options !== NO_OPTIONS) checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
-    const { to } = options;
-    const name = to === undefined ? this.#connected() : this.#destinations.now(to);
-    if (to !== undefined && name === undefined) {
-      throw new RingletError(
-        "ERR_INVALID_ARG",
-        `Cannot try to send to "${to.hostname}": trySend takes numeric addresses`,
-        {
-          advice: "resolve the name first, or use send()",
-        },
-      );
-    }
-    const { segmentBytes } = options;
-    if (segmentBytes === undefined || !(lease instanceof Lease)) {
-      return this.trySendTo(lease, name && { name }, options);
-    }
-    return this.trySendTo(lease, this.#trains.headerOfOne(lease, name, segmentBytes, options), options);
-  }
-
-  #sendTo(
-    name: Name | undefined,
-    data: SendData | readonly SendData[],
-    options: DatagramOptions,
-  ): Promise<Receipt> {
-    const { segmentBytes } = options;
-    if (segmentBytes === undefined) return this.sendTo(data, name && { name }, options);
-    this.endpoint.closing.requireWritable();
-    return this.#trains.send(data, name, segmentBytes, options);
+    return this.trySendTo(lease, this.#sends.tryHeader(lease, options), options);
   }
 
   /**
@@ -197,11 +217,17 @@ export class UdpSocket extends Socket {
     return this.endpoint.maxSegments;
   }
 
-  #connected(): undefined {
-    if (this.endpoint.remote !== undefined) return undefined;
-    throw new RingletError("EDESTADDRREQ", "Cannot send: there is no destination", {
-      advice: "pass `to`, or bind the socket with `remote`",
-    });
+  /**
+   * The largest packet that passes on the way to the socket's only peer, as far as the kernel knows, in bytes with headers (IP_MTU);
+   * `undefined` without `remote`.
+   */
+  get pathMtuBytes(): number | undefined {
+    const { hub: { system }, fd, family, remote } = this.endpoint;
+    this.endpoint.requireOpen();
+    if (remote === undefined) return undefined;
+    return family === C.AF_INET6
+      ? getOption(system, fd, C.IPPROTO_IPV6, C.IPV6_MTU)
+      : getOption(system, fd, C.IPPROTO_IP, C.IP_MTU);
   }
 
   /**
@@ -361,40 +387,11 @@ export class UdpSocket extends Socket {
    * ```
    */
   joinMulticast(group: string, options: MulticastOptions = {}): void {
-    this.#membership("join", group, options);
+    changeMembership(this.endpoint, "join", group, options);
   }
 
   /** Leaves a multicast group that was joined with the same arguments. */
   leaveMulticast(group: string, options: MulticastOptions = {}): void {
-    this.#membership("leave", group, options);
-  }
-
-  #membership(action: "join" | "leave", group: string, options: MulticastOptions): void {
-    this.endpoint.requireOpen();
-    checkOptions("options", options, ["interface"]);
-    const { system } = this.endpoint.hub;
-    const address = encodeNumeric(system, text("group", group), 0);
-    if (address === undefined) {
-      throw new RingletError("ERR_INVALID_ARG", `group must be an IP address: current value is "${group}"`);
-    }
-    const index = options.interface === undefined ? 0 : interfaceIndex(system, text("interface", options.interface));
-    if (options.interface !== undefined && index === 0) {
-      throw new RingletError("ENODEV", `Cannot ${action} ${group}: there is no interface "${options.interface}"`);
-    }
-    const v6 = address.family === C.AF_INET6;
-    const { ip_mreqn, ipv6_mreq, sockaddr_in, sockaddr_in6 } = layout;
-    const request = new Uint8Array(v6 ? ipv6_mreq.size : ip_mreqn.size);
-    const ip = v6
-      ? address.bytes.subarray(sockaddr_in6.sin6_addr, sockaddr_in6.sin6_addr + 16)
-      : address.bytes.subarray(sockaddr_in.sin_addr, sockaddr_in.sin_addr + 4);
-    request.set(ip, v6 ? ipv6_mreq.ipv6mr_multiaddr : ip_mreqn.imr_multiaddr);
-    new DataView(request.buffer).setInt32(v6 ? ipv6_mreq.ipv6mr_interface : ip_mreqn.imr_ifindex, index, true);
-    const option = v6
-      ? { join: C.IPV6_ADD_MEMBERSHIP, leave: C.IPV6_DROP_MEMBERSHIP }[action]
-      : { join: C.IP_ADD_MEMBERSHIP, leave: C.IP_DROP_MEMBERSHIP }[action];
-    const level = v6 ? C.IPPROTO_IPV6 : C.IPPROTO_IP;
-    if (system.libc.call.setsockopt(this.endpoint.fd, level, option, request, request.length) < 0) {
-      throw systemError("setsockopt", system.libc.errno(), `${action} ${group}`);
-    }
+    changeMembership(this.endpoint, "leave", group, options);
   }
 }

@@ -30,6 +30,15 @@ export function integer(name: string, value: unknown, min: number, max: number):
   return value;
 }
 
+/** The same for a bigint. */
+export function bigInteger(name: string, value: unknown, min: bigint, max: bigint): bigint {
+  if (typeof value !== "bigint") {
+    throw new RingletError("ERR_INVALID_ARG", `${name} must be a bigint: current value is ${shown(value)}`);
+  }
+  if (value >= min && value <= max) return value;
+  throw new RingletError("ERR_OUT_OF_RANGE", `${name} must be from ${min}n to ${max}n: current value is ${value}n`);
+}
+
 /** `value` as a port; `min` is 0 where the system may choose one. */
 export function port(name: string, value: unknown, min: 0 | 1): number {
   return integer(name, value, min, 65_535);
@@ -84,6 +93,16 @@ export function options<T extends object>(name: string, value: T, known: readonl
     throw new RingletError("ERR_INVALID_ARG", `${name} has no option "${key}": there are ${known.join(", ")}`);
   }
   return value;
+}
+
+/** `value` as something to iterate over. */
+export function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
+  if (
+    typeof (value as Partial<Iterable<T>> | undefined)?.[Symbol.iterator] === "function" && typeof value !== "string"
+  ) {
+    return value;
+  }
+  throw new RingletError("ERR_INVALID_ARG", `${name} must be iterable: current value is ${shown(value)}`);
 }
 
 /** Throws the signal's reason if it is aborted; an error if it is no signal. */

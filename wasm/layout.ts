@@ -123,6 +123,7 @@ export const SEND_FLAG = {
   FAILED: 8,
   GIVEN_UP: 16,
   AT_ONCE: 32,
+  AS_TRAIN: 64,
 } as const satisfies Record<string, number>;
 
 /** Byte offsets in a socket record. `TALLY` and what follows is what the core counts, in its own form: see `socket_totals`. */

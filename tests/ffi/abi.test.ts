@@ -29,6 +29,7 @@ const HEADERS = [
   "time.h",
   "linux/errqueue.h",
   "linux/io_uring.h",
+  "linux/net_tstamp.h",
   "linux/sockios.h",
 ];
 

@@ -33,6 +33,15 @@ testIf(NO_RING, "one entry into the kernel for a batch over many sockets", async
   while (ids.size > 0) io.reap((id, event) => event === "released" && ids.delete(id));
 });
 
+testIf(NO_RING, "one entry into the kernel for many datagrams", async () => {
+  await using io = await open({ engine: "uring", arenaBytes: 1 << 20 });
+  const [from, to] = await Promise.all([1, 2].map(() => io.bindUdp({ hostname: "127.0.0.1" })));
+  const lease = await io.lease(100);
+  using entries = countEntries();
+  const { accepted } = await from.fanOut(lease, Array(1000).fill(to.localAddr));
+  assertEquals([accepted, entries.count], [1000, 1]);
+});
+
 testIf(NO_RING, "sends, receives and connects of one turn go together", async () => {
   await using io = await open({ engine: "uring", arenaBytes: 1 << 20 });
   const pairs = await Promise.all(Array.from({ length: 8 }, () => connectedPair(io)));

@@ -37,6 +37,8 @@ pub const FAILED: u32 = 8;
 pub const GIVEN_UP: u32 = 16;
 /// `flags`: need not wait in the queue, where the program could give it up, when it can be an entry of the ring now.
 pub const AT_ONCE: u32 = 32;
+/// `flags`: the ring was given all that is left as one train, not a segment of it.
+pub const AS_TRAIN: u32 = 64;
 /// `flags` that a program asks for.
 pub const ASKED: u32 = ZERO_COPY | REAPED | AT_ONCE;
 
@@ -100,7 +102,7 @@ pub struct Send {
     pub socket_generation: u32,
     /// Ids or notifications outstanding.
     pub refs: u32,
-    /// `ZERO_COPY`, `COPIED`, `REAPED`, `FAILED`, `GIVEN_UP`, `AT_ONCE`.
+    /// `ZERO_COPY`, `COPIED`, `REAPED`, `FAILED`, `GIVEN_UP`, `AT_ONCE`, `AS_TRAIN`.
     pub flags: u32,
     /// Bytes in all.
     pub bytes: u32,

@@ -132,6 +132,9 @@ impl<C: Counting> Ledger<'_, C> {
         let record = &mut self.sends[send];
         record.state = send::SUBMITTED;
         record.back = op;
+        if record.segment != 0 {
+            record.flags = record.flags & !send::AS_TRAIN | if segmented { send::AS_TRAIN } else { 0 };
+        }
     }
 
     fn fill_datagrams(&mut self, slot: u32) -> (u32, Reason) {

@@ -145,8 +145,9 @@ fn numbers() {
     assert_numbers("EVENT", &names, kinds);
     let states = [send::FREE, send::OPEN, send::QUEUED, send::SUBMITTED, send::ACCEPTED, send::RELEASED].map(i64::from);
     assert_numbers("SEND_STATE", &["FREE", "OPEN", "QUEUED", "SUBMITTED", "ACCEPTED", "RELEASED"], states);
-    let flags = [send::ZERO_COPY, send::COPIED, send::REAPED, send::FAILED, send::GIVEN_UP, send::AT_ONCE];
-    let names = ["ZERO_COPY", "COPIED", "REAPED", "FAILED", "GIVEN_UP", "AT_ONCE"];
+    let flags =
+        [send::ZERO_COPY, send::COPIED, send::REAPED, send::FAILED, send::GIVEN_UP, send::AT_ONCE, send::AS_TRAIN];
+    let names = ["ZERO_COPY", "COPIED", "REAPED", "FAILED", "GIVEN_UP", "AT_ONCE", "AS_TRAIN"];
     assert_numbers("SEND_FLAG", &names, flags.map(i64::from));
     let reasons =
         [Reason::Empty, Reason::Window, Reason::Limit, Reason::Chain, Reason::Full].map(|reason| reason as i64);

@@ -1,0 +1,207 @@
+/**
+ * The sends of one UDP socket: where they go, what goes with them, and whether they are trains.
+ *
+ * @module
+ */
+import { C } from "../ffi/abi.ts";
+import type { InternetAddress } from "../ffi/address.ts";
+import { type Destination, Destinations } from "./destinations.ts";
+import type { Endpoint, Header, Part } from "./endpoint.ts";
+import { RingletError } from "./errors.ts";
+import { Lease } from "./lease.ts";
+import { type BatchReceipt, ManySends, type Outgoing } from "./many_sends.ts";
+import type { Receipt } from "./receipt.ts";
+import { checkMetadata, MetadataEncoder, SEND_METADATA, type SendMetadata } from "./send_metadata.ts";
+import { SEND_OPTIONS, type SendData, type SendOptions, type SendTurns, TRY_SEND_OPTIONS } from "./send_turns.ts";
+import type { WaitOptions } from "./tcp.ts";
+import { TrainSends } from "./train_sends.ts";
+import { iterable, NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
+
+/** Options of a datagram. */
+export interface DatagramOptions extends SendOptions, SendMetadata {
+  /** The destination; not needed when the socket has a `remote` address. */
+  to?: InternetAddress;
+  /**
+   * Sends trains of datagrams of so many bytes each, the last one shorter: one call into the kernel for up to 128 of them
+   * (UDP_SEGMENT, Linux 4.18). At most what the path's MTU allows without its headers; larger segments fail with `EMSGSIZE`.
+   */
+  segmentBytes?: number;
+}
+
+/** A datagram, or train, of `sendMany`. */
+export interface OutgoingDatagram extends Omit<DatagramOptions, "signal"> {
+  /** A lease, which is consumed; bytes, which are copied into one; or up to 16 of them. */
+  data: SendData | readonly SendData[];
+}
+
+const OWN_OPTIONS = ["to", "segmentBytes", ...SEND_METADATA] as const;
+const TRY_DATAGRAM_OPTIONS = [...TRY_SEND_OPTIONS, ...OWN_OPTIONS] as const satisfies (keyof DatagramOptions)[];
+const DATAGRAM_OPTIONS = [...SEND_OPTIONS, ...OWN_OPTIONS] as const satisfies (keyof DatagramOptions)[];
+const OUTGOING = [...TRY_DATAGRAM_OPTIONS, "data"] as const satisfies (keyof OutgoingDatagram)[];
+const FAN_OUT_OPTIONS = DATAGRAM_OPTIONS.filter((name) => name !== "to");
+
+/** See the module. */
+export class DatagramSends {
+  readonly #endpoint: Endpoint;
+  readonly #turns: SendTurns;
+  readonly #destinations: Destinations;
+  readonly #trains: TrainSends;
+  readonly #metadata: MetadataEncoder;
+  readonly #many: ManySends;
+  /** Datagrams to the socket's only peer go over IPv4. */
+  readonly #remoteV4: boolean;
+
+  /**
+   * @param maxBytes The most that one datagram carries.
+   * @param transmitTimes The socket may say when datagrams leave.
+   */
+  constructor(endpoint: Endpoint, turns: SendTurns, maxBytes: number, transmitTimes: boolean) {
+    const { system } = endpoint.hub;
+    this.#endpoint = endpoint;
+    this.#turns = turns;
+    this.#destinations = new Destinations(system, endpoint.family);
+    this.#trains = new TrainSends(endpoint, turns, maxBytes);
+    this.#metadata = new MetadataEncoder(system, transmitTimes);
+    this.#many = new ManySends(endpoint, turns);
+    this.#remoteV4 = endpoint.family === C.AF_INET ||
+      endpoint.remote !== undefined && !(endpoint.address("getpeername") as InternetAddress).hostname.includes(":");
+  }
+
+  /** See `UdpSocket.send`. */
+  send(data: SendData | readonly SendData[], options: DatagramOptions): Promise<Receipt> {
+    try {
+      if (options !== NO_OPTIONS) checkOptions("options", options, DATAGRAM_OPTIONS);
+      return this.#send(data, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #send(data: SendData | readonly SendData[], options: DatagramOptions): Promise<Receipt> {
+    if (options.to === undefined) return this.#sendTo(this.#connected(), data, options);
+    const to = this.#destinations.now(options.to);
+    if (to !== undefined) return this.#sendTo(to, data, options);
+    this.#check(data, options);
+    return this.destination(options.to, options).then((to) => this.#sendTo(to, data, options));
+  }
+
+  /** Refuses what a send would, before anybody waits for an address or for room. */
+  #check(data: SendData | readonly SendData[], options: DatagramOptions): void {
+    const { segmentBytes } = options;
+    if (segmentBytes === undefined) this.#turns.check(data, options);
+    else this.#trains.check(data, segmentBytes, options);
+    checkMetadata(options);
+  }
+
+  #sendTo(
+    to: Destination | undefined,
+    data: SendData | readonly SendData[],
+    options: DatagramOptions,
+  ): Promise<Receipt> {
+    const { segmentBytes } = options;
+    if (segmentBytes === undefined) return this.#turns.send(data, this.#header(to, options, 0), options);
+    this.#endpoint.closing.requireWritable();
+    return this.#trains.send(data, (bytes) => this.#header(to, options, bytes), segmentBytes, options);
+  }
+
+  /** What goes with a datagram, or a train of segments so long. */
+  #header(to: Destination | undefined, options: DatagramOptions, segmentBytes: number): Header | undefined {
+    if (options === NO_OPTIONS) return undefined;
+    const control = this.#metadata.encode(options, to === undefined ? this.#remoteV4 : to.header.name.v4, segmentBytes);
+    return control === undefined ? to?.header : { name: to?.header.name, control };
+  }
+
+  /** The checked header of a send without a promise. */
+  tryHeader(lease: Lease, options: Omit<DatagramOptions, "signal">): Header | undefined {
+    if (options === NO_OPTIONS) return this.#connected();
+    checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
+    const to = options.to === undefined ? this.#connected() : this.#destinations.now(options.to);
+    if (options.to !== undefined && to === undefined) {
+      throw new RingletError(
+        "ERR_INVALID_ARG",
+        `Cannot try to send to "${options.to.hostname}": trySend takes numeric addresses`,
+        { advice: "resolve the name first, with destination(), or use send()" },
+      );
+    }
+    const { segmentBytes } = options;
+    if (segmentBytes === undefined || !(lease instanceof Lease)) return this.#header(to, options, 0);
+    return this.#trains.headerOfOne(lease, (bytes) => this.#header(to, options, bytes), segmentBytes, options);
+  }
+
+  /** See `UdpSocket.destination`. */
+  async destination(to: InternetAddress, { signal }: WaitOptions): Promise<Destination> {
+    notAborted(signal);
+    const { stopped } = this.#endpoint.closing;
+    return this.#destinations.now(to) ??
+      await this.#destinations.later(to, signal === undefined ? stopped : AbortSignal.any([signal, stopped]));
+  }
+
+  /** See `UdpSocket.sendMany`. */
+  sendMany(batch: Iterable<OutgoingDatagram>, options: WaitOptions): Promise<BatchReceipt> {
+    return this.#sendAll(options, ["signal"], ({ signal }) =>
+      [...iterable("batch", batch)].map((datagram) => {
+        const { data, ...options } = checkOptions("datagram", datagram, OUTGOING);
+        const part = data instanceof Lease ? this.#partOf(data, options) : undefined;
+        return this.#outgoing(data, part, options, signal);
+      }));
+  }
+
+  /** See `UdpSocket.fanOut`. */
+  fanOut(
+    lease: Lease,
+    destinations: Iterable<InternetAddress>,
+    options: Omit<DatagramOptions, "to">,
+  ): Promise<BatchReceipt> {
+    return this.#sendAll(options, FAN_OUT_OPTIONS, ({ signal, ...options }) => {
+      if (!(lease instanceof Lease)) throw new RingletError("ERR_INVALID_ARG", "Cannot send: fanOut takes a Lease");
+      const part = this.#partOf(lease, options);
+      return [...iterable("destinations", destinations)]
+        .map((to) => this.#outgoing(lease, part, { ...options, to }, signal));
+    });
+  }
+
+  #sendAll<T extends WaitOptions>(
+    options: T,
+    known: readonly (keyof T & string)[],
+    prepare: (options: T) => Outgoing[],
+  ): Promise<BatchReceipt> {
+    try {
+      const { signal } = checkOptions("options", options, known);
+      this.#endpoint.closing.requireWritable();
+      notAborted(signal);
+      return this.#many.send(prepare(options), signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The checked range of a lease, unless it takes several trains. */
+  #partOf(lease: Lease, options: DatagramOptions): Part | undefined {
+    const { segmentBytes } = options;
+    const one = segmentBytes === undefined || this.#trains.isOne(lease, segmentBytes, options);
+    return one ? this.#turns.range(lease, options) : undefined;
+  }
+
+  /** One of many. Of a part that goes where it is known to go, nobody needs a promise. */
+  #outgoing(
+    data: SendData | readonly SendData[],
+    part: Part | undefined,
+    options: DatagramOptions,
+    signal: AbortSignal | undefined,
+  ): Outgoing {
+    const { to: address, segmentBytes = 0 } = options;
+    const to = address === undefined ? this.#connected() : this.#destinations.now(address);
+    if (part !== undefined && (address === undefined || to !== undefined)) {
+      return { data, part, header: this.#header(to, options, part.byteLength > segmentBytes ? segmentBytes : 0) };
+    }
+    this.#check(data, options);
+    return { data, send: () => this.#send(data, { ...options, signal }) };
+  }
+
+  #connected(): undefined {
+    if (this.#endpoint.remote !== undefined) return undefined;
+    throw new RingletError("EDESTADDRREQ", "Cannot send: there is no destination", {
+      advice: "pass `to`, or bind the socket with `remote`",
+    });
+  }
+}
