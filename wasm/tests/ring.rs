@@ -101,6 +101,7 @@ fn rare_things_happen() {
     let sum = |count: fn(&Seen) -> u64| all.iter().map(count).sum::<u64>();
     for (what, times) in [
         ("links", sum(|seen| seen.links)),
+        ("links cut", sum(|seen| seen.cut)),
         ("gathered", sum(|seen| seen.gathered)),
         ("ring full", sum(|seen| seen.full)),
         ("limit", sum(|seen| seen.limit)),

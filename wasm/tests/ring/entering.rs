@@ -36,7 +36,7 @@ pub(super) fn iovecs(parts: &[Iovec]) -> impl Iterator<Item = (u64, u64)> + '_ {
 }
 
 impl Model {
-    /// The kernel has taken a chain of entries of sends.
+    /// The kernel has taken a chain of entries of sends, or its beginning: of the rest it says later that it was cancelled.
     pub fn entered(&mut self, chain: &[Request]) {
         for (i, request) in chain.iter().enumerate() {
             let fd = request.entry.fd;

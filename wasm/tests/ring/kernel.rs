@@ -21,6 +21,8 @@ pub struct Kernel {
     /// Descriptors of sockets whose messages go whole.
     pub datagrams: HashSet<i32>,
     chains: Vec<Chain>,
+    /// The rest of the chain that it took in part: those entries come next, whatever has become of them.
+    rest: VecDeque<Request>,
     notices: Vec<Notice>,
     /// What every completion meant that the core has not taken, oldest first.
     pub effects: VecDeque<Effect>,
@@ -41,6 +43,7 @@ impl Kernel {
             mistake,
             datagrams: HashSet::new(),
             chains: Vec::new(),
+            rest: VecDeque::new(),
             notices: Vec::new(),
             effects: VecDeque::new(),
             spent: VecDeque::new(),
@@ -82,22 +85,35 @@ impl Kernel {
 
     // Submission
 
-    /// Takes up to `max` chains of entries. Returns those of sends.
-    pub fn enter(&mut self, max: usize) -> Vec<Vec<Request>> {
+    /// Takes up to `max` entries, and has no memory for more: what it has of a chain by then runs as a chain of its own.
+    /// Returns the chains of sends as they were published, and how much of each it took.
+    pub fn enter(&mut self, mut max: usize) -> Vec<(Vec<Request>, usize)> {
         self.rings.flush();
-        let mut taken = Vec::new();
-        for _ in 0..max {
-            let Some(mut entry) = self.rings.next() else { break };
-            let mut requests = vec![self.request(entry)];
-            while entry.flags & (ring::IO_LINK | ring::IO_HARDLINK) != 0 {
-                entry = self.rings.next().expect("a link leads to an entry that is published with it");
-                requests.push(self.request(entry));
+        let mut sends = Vec::new();
+        while max != 0 && self.rings.peek(0).is_some() {
+            let chain = self.next_chain();
+            let taken = chain.len().min(max);
+            self.rings.advance(taken as u32);
+            max -= taken;
+            if chain[0].sends() {
+                sends.push((chain.clone(), taken));
             }
-            if let Some(sends) = self.begin(requests) {
-                taken.push(sends);
+            self.begin(chain, taken);
+        }
+        sends
+    }
+
+    /// The next entry that was published, and all that are linked to it.
+    fn next_chain(&mut self) -> Vec<Request> {
+        let mut chain = Vec::new();
+        loop {
+            let entry = self.rings.peek(chain.len() as u32);
+            let entry = entry.expect("a link leads to an entry that is published with it");
+            chain.push(self.request(entry));
+            if entry.flags & (ring::IO_LINK | ring::IO_HARDLINK) == 0 {
+                return chain;
             }
         }
-        taken
     }
 
     fn request(&mut self, entry: Entry) -> Request {
@@ -106,23 +122,36 @@ impl Kernel {
         Request { serial: self.serial, entry, parts, message, cancelled: false }
     }
 
-    fn begin(&mut self, requests: Vec<Request>) -> Option<Vec<Request>> {
-        let first = &requests[0];
+    /// Begins with the first `taken` entries of a chain.
+    fn begin(&mut self, chain: Vec<Request>, taken: usize) {
+        let first = &chain[0];
+        let Entry { opcode, fd, .. } = first.entry;
         if first.sends() {
-            let fd = first.entry.fd;
-            assert!(requests.iter().all(|next| next.sends() && next.entry.fd == fd), "a link leaves the stream");
-            self.chains.push(Chain { requests: requests.clone().into(), broken: false });
-            return Some(requests);
+            assert!(chain.iter().all(|next| next.sends() && next.entry.fd == fd), "a link leaves the stream");
         }
-        match first.entry.opcode {
-            opcode::ASYNC_CANCEL => self.cancel(first.entry),
-            opcode::POLL_ADD => {
-                self.view.check_bell(&requests.iter().map(|request| request.entry).collect::<Vec<_>>());
-                self.chains.push(Chain { requests: requests.into(), broken: false });
-            }
-            _ => self.chains.push(Chain { requests: requests.into(), broken: false }),
+        match opcode {
+            opcode::ASYNC_CANCEL => return self.cancel(first.entry),
+            opcode::NOP | opcode::WRITE => return self.go_on(first.entry),
+            opcode::POLL_ADD => self.view.check_bell(&chain.iter().map(|request| request.entry).collect::<Vec<_>>()),
+            _ => {}
         }
-        None
+        let mut requests = VecDeque::from(chain);
+        self.rest = requests.split_off(taken);
+        self.chains.push(Chain { requests, broken: false });
+    }
+
+    /// Takes an entry of the rest of a chain. Of sends nothing is left but what they were called; half a bell rings.
+    fn go_on(&mut self, entry: Entry) {
+        let Request { serial, entry: cut, .. } = self.rest.pop_front().expect("the rest of a chain");
+        if entry.opcode == opcode::WRITE {
+            assert_eq!(entry, cut, "the other half of a bell");
+            self.rung += 1;
+            return;
+        }
+        let user_data = cut.user_data;
+        assert_eq!(entry, Entry { opcode: opcode::NOP, fd: -1, user_data, ..Entry::default() }, "instead of {cut:?}");
+        self.post(user_data, 0, 0, Effect::Failed { serial, errno: ECANCELED });
+        self.spend(user_data);
     }
 
     fn cancel(&mut self, entry: Entry) {
@@ -225,9 +254,9 @@ impl Kernel {
         if !cancelled && !self.rings.readable() {
             return;
         }
-        // Hard links hold even where the poll was cancelled.
+        // Hard links hold even where the poll was cancelled. The write that was cut off has rung by itself, or will.
         let chain = self.chains.swap_remove(at);
-        self.rung += 1;
+        self.rung += chain.requests.len() as u64 - 1;
         if cancelled {
             self.post(chain.requests[0].entry.user_data, -ECANCELED, 0, Effect::Nobody);
         }

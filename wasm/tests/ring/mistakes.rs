@@ -97,6 +97,28 @@ fn control_deciding_by_the_result_gives_back_early() {
     assert!(gives_back_early(Mistake::DecidesByResult));
 }
 
+/// The kernel has memory for the first link of a chain, and then for the others.
+fn cut(mistake: Mistake) {
+    let mut world = separate(mistake);
+    let (socket, _) = stream(&mut world);
+    queue(&mut world, socket, 1000);
+    queue(&mut world, socket, 1000);
+    world.fill_wanted();
+    world.enter_some(1);
+    world.enter_all();
+    world.finish();
+}
+
+#[test]
+fn the_rest_of_a_cut_chain_does_not_run() {
+    cut(Mistake::None);
+}
+
+#[test]
+fn control_the_rest_of_a_chain_that_nobody_cuts_runs() {
+    assert_eq!(complaint(|| cut(Mistake::NeverCuts)), "two chains of one stream");
+}
+
 /// The random steps, with a mistake, must fail.
 fn is_noticed(mistake: Mistake) {
     let mut runner =
@@ -124,4 +146,9 @@ fn control_deciding_by_the_result_is_noticed() {
 #[test]
 fn control_releasing_with_the_result_is_noticed() {
     is_noticed(Mistake::ReleasesWithTheResult);
+}
+
+#[test]
+fn control_never_cutting_is_noticed() {
+    is_noticed(Mistake::NeverCuts);
 }

@@ -98,6 +98,7 @@ pub struct World {
 pub struct Seen {
     pub chains: u64,
     pub links: u64,
+    pub cut: u64,
     pub full: u64,
     pub limit: u64,
     pub stopped: u64,

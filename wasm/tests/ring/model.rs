@@ -8,7 +8,7 @@ use ringlet_core::layout::Sizes;
 use ringlet_core::send::Iovec;
 use std::collections::{HashMap, VecDeque};
 
-/// A send that the kernel has.
+/// A send that the kernel has, or has cut off.
 #[derive(Debug)]
 pub(super) struct Entered {
     pub socket: u32,

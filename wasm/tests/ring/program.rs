@@ -1,7 +1,7 @@
 //! What the program does besides sending: enters the kernel, takes completions and events, calls, cancels, wakes up.
 
 use super::records::{Place, Socket};
-use super::request::{Effect, ACCEPT, CANCEL_ALL_FD, MULTISHOT};
+use super::request::{Effect, Mistake, ACCEPT, CANCEL_ALL_FD, MULTISHOT};
 use super::rings::OVERFLOW;
 use super::{World, PIPE_FD, RING_FD};
 use ringlet_core::events::{Event, CALLED, FAILED, READY, RELEASED};
@@ -32,11 +32,16 @@ impl World {
         self.core.ring.as_ref().map_or(0, |ring| ring.room())
     }
 
+    fn ring_pending(&self) -> u32 {
+        self.core.ring.as_ref().map_or(0, |ring| ring.pending())
+    }
+
     // The kernel
 
-    /// Publishes what was prepared; the kernel takes all of it, or now and then only some.
+    /// Publishes what was prepared; the kernel takes all of it, or now and then only some, links or no links.
     pub(super) fn enter(&mut self) {
-        let max = if self.dice.one_in(4) { self.dice.below(4) } else { EVERYTHING };
+        let waiting = self.ring_pending() as usize;
+        let max = if self.dice.one_in(4) { self.dice.below(waiting) } else { EVERYTHING };
         self.enter_some(max);
     }
 
@@ -44,13 +49,17 @@ impl World {
         self.enter_some(EVERYTHING);
     }
 
-    fn enter_some(&mut self, max: usize) {
+    pub fn enter_some(&mut self, max: usize) {
         self.core.ring.as_mut().expect("a ring").publish();
-        for chain in self.kernel.enter(max) {
+        for (chain, taken) in self.kernel.enter(max) {
             self.seen.chains += 1;
+            self.seen.cut += (chain.len() - taken) as u64;
             self.seen.links += chain.len() as u64 - 1;
             self.seen.gathered += chain.iter().filter(|request| request.parts.len() > 1).count() as u64;
             self.model.entered(&chain);
+        }
+        if self.ring_pending() != 0 && self.start.mistake != Mistake::NeverCuts {
+            self.core.ring_cut();
         }
         while let Some((user_data, found)) = self.kernel.cancels.pop_front() {
             self.seen.cancelled += found.is_some() as u64;

@@ -111,7 +111,7 @@ pub enum Mood {
     Hostile,
 }
 
-/// Mistakes of other programs, made here with the completions on their way to the core.
+/// Mistakes of other programs, made here with the completions on their way to the core, or with what is not taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mistake {
     None,
@@ -121,6 +121,8 @@ pub enum Mistake {
     DecidesByResult,
     /// What was sent is over with its result.
     ReleasesWithTheResult,
+    /// The rest of a chain that was taken in part stays as it is, and runs beside the beginning.
+    NeverCuts,
 }
 
 /// What becomes of a send that the kernel works on.

@@ -70,22 +70,33 @@ impl Rings {
         unsafe { AtomicU32::from_ptr(self.at.add(at as usize).cast()) }
     }
 
-    /// The next entry that was published.
+    /// The next entry that was published, which is taken.
     pub fn next(&mut self) -> Option<Entry> {
+        let entry = self.peek(0)?;
+        self.advance(1);
+        Some(entry)
+    }
+
+    /// Entry `i` of those that were published and not taken.
+    pub fn peek(&self, i: u32) -> Option<Entry> {
         let Params { sq, sq_entries, .. } = self.params;
         let tail = self.word(sq.tail).load(Ordering::Acquire);
         let waiting = tail.wrapping_sub(self.head);
         assert!(waiting <= sq_entries, "more entries published than there are");
-        if waiting == 0 {
+        if i >= waiting {
             return None;
         }
-        let place = self.word(sq.seventh + 4 * (self.head & (sq_entries - 1))).load(Ordering::Relaxed);
+        let at = self.head.wrapping_add(i) & (sq_entries - 1);
+        let place = self.word(sq.seventh + 4 * at).load(Ordering::Relaxed);
         assert!(place < sq_entries, "no such entry");
         // SAFETY: one of the entries; the core has written it before it published.
-        let entry = unsafe { self.entries.add(place as usize).read_volatile() };
-        self.head = self.head.wrapping_add(1);
-        self.word(sq.head).store(self.head, Ordering::Release);
-        Some(entry)
+        Some(unsafe { self.entries.add(place as usize).read_volatile() })
+    }
+
+    /// Takes the next `n` entries.
+    pub fn advance(&mut self, n: u32) {
+        self.head = self.head.wrapping_add(n);
+        self.word(self.params.sq.head).store(self.head, Ordering::Release);
     }
 
     /// Completions that the core has not given back, and the room for more.

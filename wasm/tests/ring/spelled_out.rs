@@ -87,6 +87,76 @@ fn giving_up_cancels_the_link_at_work() {
     world.finish();
 }
 
+/// The kernel has memory for the first link alone. The others are over at once, and go again behind it, as a chain.
+#[test]
+fn the_rest_of_a_cut_chain_waits_for_its_beginning() {
+    let mut world = separate(Mistake::None);
+    let (socket, fd) = stream(&mut world);
+    let sends = [0, 1, 2].map(|_| queue(&mut world, socket, 1000));
+    world.fill_wanted();
+    world.enter_some(1);
+    world.enter_all();
+    learn(&mut world);
+    world.check();
+    assert_eq!((world.seen.cut, world.kernel.busy(), world.core.operations_out()), (2, 1, 1));
+    assert_eq!(world.fill(socket), (0, Reason::Chain));
+    world.kernel.answer(fd, 1000, true);
+    world.reap();
+    world.check();
+    assert_eq!(sends.map(|send| world.core.send_record(send).left), [0, 1000, 1000]);
+    let last = world.core.events.peek(world.core.events.count() - 1);
+    assert_eq!(last, Event { kind: READY, send: socket, generation: 1, value: 0 }, "nobody is told of a failure");
+    assert_eq!(world.fill(socket), (2, Reason::Empty));
+    world.finish();
+}
+
+/// Of what was cut the first is over before the beginning. Its operation then works for another socket, which the giving
+/// up of the last must not disturb.
+#[test]
+fn giving_up_the_rest_of_a_cut_chain_cancels_nobody_else() {
+    let mut world = separate(Mistake::None);
+    let (socket, fd) = stream(&mut world);
+    let sends = [0, 1, 2].map(|_| queue(&mut world, socket, 1000));
+    world.fill_wanted();
+    world.enter_some(1);
+    world.enter_some(1);
+    world.reap();
+    let (other, _) = stream(&mut world);
+    queue(&mut world, other, 1000);
+    world.fill_wanted();
+    world.kernel.answer(fd, 1000, true);
+    world.reap();
+    world.abandon(sends[2]);
+    go(&mut world);
+    assert_eq!(world.seen.cancelled, 0);
+    world.finish();
+}
+
+/// The kernel takes nothing more of a cut chain for now. Its beginning is over, and the operation works for another
+/// socket, whose links must still be found.
+#[test]
+fn a_chain_is_cut_again_when_its_beginning_is_over() {
+    let mut world = separate(Mistake::None);
+    let (socket, fd) = stream(&mut world);
+    queue(&mut world, socket, 1000);
+    queue(&mut world, socket, 1000);
+    world.fill_wanted();
+    world.enter_some(1);
+    world.kernel.answer(fd, 1000, false);
+    world.reap();
+    let (other, fd) = stream(&mut world);
+    let sends = [0, 1].map(|_| queue(&mut world, other, 1000));
+    world.fill_wanted();
+    world.enter_some(0);
+    go(&mut world);
+    world.kernel.answer(fd, 1000, true);
+    world.reap();
+    world.abandon(sends[1]);
+    go(&mut world);
+    assert_eq!(world.seen.cancelled, 1);
+    world.finish();
+}
+
 /// The head of a queue was given up, and then failed by itself: it is told once, and the rest goes on.
 #[test]
 fn a_send_that_was_given_up_fails_once() {
@@ -229,6 +299,24 @@ fn the_bell_rings_for_a_completion() {
     world.end_bell();
     world.enter_all();
     world.kernel.ring_bells();
+    assert!(!world.kernel.armed());
+    world.finish();
+}
+
+/// The kernel has memory for the poll alone: the write, when its turn comes, has nothing to wait for.
+#[test]
+fn half_a_bell_rings_at_once() {
+    let mut world = separate(Mistake::None);
+    world.bell();
+    world.enter_some(1);
+    assert!(world.kernel.armed());
+    assert_eq!(world.kernel.rung, 0);
+    world.enter_all();
+    assert_eq!(world.kernel.rung, 1);
+    world.end_bell();
+    world.enter_all();
+    world.kernel.ring_bells();
+    assert_eq!(world.kernel.rung, 1, "the poll is linked to nothing");
     assert!(!world.kernel.armed());
     world.finish();
 }
