@@ -50,9 +50,12 @@ export class Bell {
     this.#armed = true;
   }
 
-  /** Prepares the end of an armed bell, for the next entry into the kernel. */
+  /**
+   * Prepares the end of the bell, armed or not, for the next entry into the kernel: one that the kernel had no memory for all of has
+   * rung, and its poll may still be there.
+   */
   disarm(): void {
-    if (this.#armed) this.#core.raw.ring_cancel(layout.NOBODY, 0);
+    this.#core.raw.ring_cancel(layout.NOBODY, 0);
   }
 
   /** Whether waiting for it keeps the process alive. */

@@ -187,6 +187,7 @@ export const RING = {
   IORING_CQE_F_NOTIF: 8,
   MSG_WAITALL: 0x100,
   MSG_NOSIGNAL: 0x4000,
+  IORING_ASYNC_CANCEL_ALL: 1,
 } as const satisfies Record<string, number>;
 
 /** Slot of an operation whose completions nobody waits for. */

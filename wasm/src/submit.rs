@@ -31,6 +31,8 @@ const LONGEST: u32 = 16 << 20;
 pub const MSG_WAITALL: u32 = 0x100;
 /// `Entry::op_flags` of sends: no SIGPIPE.
 pub const MSG_NOSIGNAL: u32 = 0x4000;
+/// `Entry::op_flags` of cancels: every match, not the first one.
+pub const ASYNC_CANCEL_ALL: u32 = 1;
 
 /// What of the arena is registered with the kernel, and what the kernel can do with it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -482,7 +484,8 @@ impl<C: Counting> Ledger<'_, C> {
         Ok(())
     }
 
-    /// Prepares the cancelling of an operation; what comes of it is what comes of the operation.
+    /// Prepares the cancelling of an operation; what comes of it is what comes of the operation. Of the bells, which are
+    /// nobody's, all are cancelled: one that the kernel took in part has rung and may leave another behind.
     pub fn ring_cancel(&mut self, op: u32, generation: u32) -> Result<(), Fault> {
         let Some(ring) = &mut self.ring else { return Err(Fault::Busy) };
         if ring.room() == 0 {
@@ -493,6 +496,7 @@ impl<C: Counting> Ledger<'_, C> {
             flags: ring::CQE_SKIP_SUCCESS,
             fd: -1,
             addr: Operation::user_data(op, generation),
+            op_flags: if op == operation::NOBODY { ASYNC_CANCEL_ALL } else { 0 },
             user_data: Operation::user_data(operation::NOBODY, 0),
             ..Entry::default()
         });

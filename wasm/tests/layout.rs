@@ -178,6 +178,7 @@ fn ring() {
             ("IORING_CQE_F_NOTIF", ring::F_NOTIF as usize),
             ("MSG_WAITALL", submit::MSG_WAITALL as usize),
             ("MSG_NOSIGNAL", submit::MSG_NOSIGNAL as usize),
+            ("IORING_ASYNC_CANCEL_ALL", submit::ASYNC_CANCEL_ALL as usize),
         ],
     );
     let sizes = Sizes { arena: 65_536, leases: 1, sends: 1, sockets: 1, window: 1, ring: 8 };

@@ -9,6 +9,7 @@ use super::rings::Rings;
 use super::view::View;
 use ringlet_core::operation::NOBODY;
 use ringlet_core::ring::{self, opcode, Completion, Entry};
+use ringlet_core::submit::ASYNC_CANCEL_ALL;
 use std::collections::{HashSet, VecDeque};
 
 /// Operations that are over, kept to repeat what was said of them.
@@ -156,6 +157,7 @@ impl Kernel {
 
     fn cancel(&mut self, entry: Entry) {
         let by_fd = entry.op_flags & CANCEL_ALL_FD == CANCEL_ALL_FD;
+        let all = entry.op_flags & ASYNC_CANCEL_ALL != 0;
         let running =
             self.chains.iter_mut().filter(|chain| !chain.broken).filter_map(|chain| chain.requests.front_mut());
         let mut found = 0;
@@ -166,6 +168,9 @@ impl Kernel {
                 request.cancelled = true;
                 fd = Some(request.entry.fd);
                 found += 1;
+                if !all {
+                    break;
+                }
             }
         }
         if entry.user_data as u32 != NOBODY {
