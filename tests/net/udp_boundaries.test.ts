@@ -4,7 +4,7 @@
 import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
 import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
-import { NO_NAMESPACE, testIf } from "../support/skip.ts";
+import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
 import { type Train, travel } from "../support/trains.ts";
 
 /** The most that a datagram carries over each family. */
@@ -55,5 +55,19 @@ for (const engine of ENGINES) {
       "127.0.0.1": family,
       "::1": { 1451: "travelled", 1452: "travelled", 1453: "EMSGSIZE" },
     });
+  });
+}
+
+const OFFLOADS = new URL("./programs/offloads.ts", import.meta.url);
+const [unshare, ...rest] = inNamespace("ip link add v0 type veth peer name v1", "ethtool -K v0 tx off");
+const NO_OFFLOADS = NO_NAMESPACE ?? lacks("needs veth devices and ethtool", unshare, ...rest, "true");
+
+for (const engine of ENGINES) {
+  testIf(NO_ENGINE[engine] ?? NO_OFFLOADS, `trains, whatever the device can do by itself [${engine}]`, async () => {
+    const outcome = await childJson<Record<string, unknown>>(OFFLOADS, { args: [engine], within: inNamespace() });
+    assertEquals(Object.keys(outcome).length, 6);
+    for (const [device, [came, ...ids]] of Object.entries(outcome as Record<string, unknown[]>)) {
+      assertEquals([came, ...ids], ["whole", 0, 0], device);
+    }
   });
 }
