@@ -1,6 +1,6 @@
 // What C reaches with io_uring and liburing on the benchmark's device: the ceiling that Ringlet is measured against.
 //
-//   ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT
+//   ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT
 //
 // udp       connected sockets; a send is an entry
 // udpto     the same, unconnected: every entry carries the address
@@ -8,6 +8,9 @@
 // tcplink   a linked chain of entries, a payload each; slower than `tcp`, and here to be compared
 //
 // copy sends from ordinary memory, zc without a copy, fixed without a copy from one registered buffer.
+//
+// SEGMENT is 0; or over UDP a payload is a train of datagrams of so many bytes, a message (SENDMSG, SENDMSG_ZC) with
+// UDP_SEGMENT; with `fixed` Linux 6.15 and later.
 //
 // It says "ready". Then each line of input, "before COUNT SECONDS" or "within COUNT SECONDS", asks to send for at least so
 // long from the first COUNT of the payloads, which are written before the time is taken, or a batch at a time within it;
@@ -20,6 +23,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +65,17 @@ static char *arena;
 static struct msghdr *messages;  // the kernel has read these and the next when an enter returns (FEAT_SUBMIT_STABLE)
 static struct iovec *iovecs;
 
+// A train's message with all that it points to, of which only the payload's place changes: a send that had to wait for
+// room reads the control message once more.
+static struct train {
+  struct msghdr message;
+  struct iovec payload;
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(uint16_t))];
+  } control;
+} *trains;
+
 static unsigned batch;        // payloads per enter
 static unsigned per_message;  // payloads per entry, at most
 static unsigned turn;         // the socket whose turn it is
@@ -83,21 +98,29 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 // Where a round has fewer payloads than DEPTH, a datagram's payload is lent several times at once.
 static char *payload(size_t i) { return arena + (i < rotation ? i : i % rotation) * stride; }
 
+static struct msghdr *next_message(struct iovec *payloads, unsigned n) {
+  if (trains == NULL) {
+    messages[results] = (struct msghdr){.msg_iov = payloads, .msg_iovlen = n};
+    return &messages[results];
+  }
+  trains[results].payload = *payloads;
+  return &trains[results].message;
+}
+
 // Prepares one entry: `n` payloads on one socket.
 static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, unsigned link) {
   struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);  // always there: the ring has DEPTH entries
   int fd = registered_files ? (int)socket : fds[socket];
   int flags = stream ? MSG_WAITALL : 0;  // without it a short send counts as a success and the chain goes on
-  if (protocol == TCP) {
-    struct msghdr *message = &messages[results];
-    *message = (struct msghdr){.msg_iov = payloads, .msg_iovlen = n};
+  if (protocol == TCP || trains != NULL) {
+    struct msghdr *message = next_message(payloads, n);
     if (way == COPY) io_uring_prep_sendmsg(sqe, fd, message, flags);
     else io_uring_prep_sendmsg_zc(sqe, fd, message, flags);
   } else {
     if (way == COPY) io_uring_prep_send(sqe, fd, payloads->iov_base, bytes, flags);
     else io_uring_prep_send_zc(sqe, fd, payloads->iov_base, bytes, flags, 0);
+    if (protocol == UDP_TO) io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&address, sizeof address);
   }
-  if (protocol == UDP_TO) io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&address, sizeof address);
   if (way != COPY) sqe->ioprio |= IORING_SEND_ZC_REPORT_USAGE;
   if (way == FIXED) sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;  // buf_index stays 0, for messages too
   sqe->flags |= link | (registered_files ? IOSQE_FIXED_FILE : 0);
@@ -215,6 +238,21 @@ static void run_round(int within, size_t n, double wanted) {
   fflush(stdout);
 }
 
+static void prepare_trains(uint16_t segment) {
+  trains = calloc(depth, sizeof *trains);
+  if (!trains) fail("memory", ENOMEM);
+  for (struct train *train = trains; train < trains + depth; train++) {
+    train->control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof segment), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT};
+    memcpy(CMSG_DATA(&train->control.header), &segment, sizeof segment);
+    train->message = (struct msghdr){.msg_iov = &train->payload, .msg_iovlen = 1, .msg_control = &train->control};
+    train->message.msg_controllen = sizeof train->control;
+    if (protocol != UDP_TO) continue;
+    train->message.msg_name = &address;
+    train->message.msg_namelen = sizeof address;
+  }
+}
+
 static void open_sockets(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -249,29 +287,30 @@ static int choice(const char *word, const char *const words[]) {
   exit(MISUSED);
 }
 
-static size_t number(const char *word, const char *what, size_t max) {
+static size_t number(const char *word, const char *what, size_t min, size_t max) {
   char *end;
   unsigned long long value = strtoull(word, &end, 10);
-  if (*end == '\0' && value >= 1 && value <= max) return value;
-  fprintf(stderr, "ceiling: %s must be 1 to %zu, not %s\n", what, max, word);
+  if (*end == '\0' && value >= min && value <= max) return value;
+  fprintf(stderr, "ceiling: %s must be %zu to %zu, not %s\n", what, min, max, word);
   exit(MISUSED);
 }
 
 int main(int argc, char **argv) {
-  if (argc != 9) {
-    fputs("usage: ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT\n", stderr);
+  if (argc != 10) {
+    fputs("usage: ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT\n", stderr);
     return MISUSED;
   }
   protocol = choice(argv[1], (const char *const[]){"udp", "udpto", "tcp", "tcplink", NULL});
   way = choice(argv[2], (const char *const[]){"copy", "zc", "fixed", NULL});
   stream = protocol == TCP || protocol == TCP_LINK;
-  depth = number(argv[3], "DEPTH", MAX_DEPTH);
-  sockets = number(argv[4], "SOCKETS", MAX_SOCKETS);
-  address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(number(argv[6], "PORT", 65535))};
+  depth = number(argv[3], "DEPTH", 1, MAX_DEPTH);
+  sockets = number(argv[4], "SOCKETS", 1, MAX_SOCKETS);
+  address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(number(argv[6], "PORT", 1, 65535))};
   if (inet_pton(AF_INET, argv[5], &address.sin_addr) != 1) fail(argv[5], EINVAL);
-  bytes = number(argv[7], "BYTES", stream ? MAX_REGISTERED : MAX_DATAGRAM);
+  bytes = number(argv[7], "BYTES", 1, stream ? MAX_REGISTERED : MAX_DATAGRAM);
   stride = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-  size_t count = number(argv[8], "COUNT", (way == FIXED ? MAX_REGISTERED : SIZE_MAX / 2) / stride);
+  size_t count = number(argv[8], "COUNT", 1, (way == FIXED ? MAX_REGISTERED : SIZE_MAX / 2) / stride);
+  uint16_t segment = number(argv[9], "SEGMENT", 0, stream ? 0 : MAX_DATAGRAM);
   registered_files = getenv("CEILING_FILES") != NULL;
   per_message = protocol == TCP ? smaller(MAX_IOVECS, MAX_REGISTERED / bytes) : 1;
   // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes:
@@ -287,6 +326,7 @@ int main(int argc, char **argv) {
   // As Ringlet: a send from a registered huge page is charged to the socket with all of the page that lies before it, so
   // that a local receiver drops what it has room for. On the device that drops everything it makes no difference.
   madvise(arena, arena_bytes, MADV_NOHUGEPAGE);
+  if (segment != 0 && segment < bytes) prepare_trains(segment);
   open_sockets();
   open_ring(arena_bytes);
 

@@ -21,10 +21,22 @@ const SIZES: readonly (readonly [payloadBytes: number, promises: Target | undefi
 ];
 const BATCH: Target = ["at least", 0.97];
 
+/** Targets beside runtimes' sockets. */
+type RuntimeTargets = Readonly<Record<string, { readonly speed?: Target; readonly cpu?: Target }>>;
+
 /** What zero-copy is for: large datagrams, against the runtime's own copies. */
 const LARGE_BYTES = 60_000;
-const LARGE_SPEED: Target = ["at least", 3];
-const LARGE_CPU: Target = ["at most", 0.35];
+const LARGE: RuntimeTargets = {
+  [RUNTIMES.udp[0]]: { speed: ["at least", 3], cpu: ["at most", 0.35] },
+};
+
+/** What trains are for: datagrams of a usual size, as many as one send carries, against a call into the kernel for each. */
+const SEGMENT_BYTES = 1_400;
+const SEGMENTS = Math.floor(65_507 / SEGMENT_BYTES);
+const TRAINS: RuntimeTargets = {
+  [RUNTIMES.udp[0]]: { speed: ["at least", 40] },
+  [RUNTIMES.udp[2]]: { speed: ["at least", 25] },
+};
 
 /** The most that ours ÷ C may differ from depth to depth, and from one number of sockets to another. */
 const SPREAD: Target = ["at most", 1.15];
@@ -63,35 +75,54 @@ function untargeted(pairs: readonly Pair[]): Pair[] {
   return pairs.map(([ours, peer, metric]) => [ours, peer, metric]);
 }
 
+/** What differs between contests of everybody, and what is wanted there. */
+interface Everybody extends Pick<Contest, "label" | "transport" | "payloadBytes" | "segmentBytes" | "unsegmented"> {
+  readonly batch?: Target;
+  readonly promises?: Target;
+  readonly runtimes?: RuntimeTargets;
+}
+
 /** Ringlet beside C, each way and each path, and beside the runtimes' sockets. */
+function everybody({ batch, promises, runtimes: targets = {}, ...rest }: Everybody, quick: boolean): Contest {
+  const { transport, payloadBytes } = rest;
+  const ways = quick ? ["copy", "fixed"] : WAYS;
+  const runtimes = quick ? RUNTIMES[transport].slice(0, 1) : RUNTIMES[transport];
+  const pairs: Pair[] = [];
+  for (const way of ways) {
+    pairs.push([`uring ${way}`, `C ${way}`, SPEED, batch]);
+    pairs.push([promised(`uring ${way}`), `C ${way}`, SPEED, promises]);
+  }
+  const ours = transport === "udp" ? "uring fixed" : "uring copy";
+  for (const runtime of runtimes) {
+    pairs.push([ours, runtime, SPEED, targets[runtime]?.speed]);
+    pairs.push([ours, runtime, CPU, targets[runtime]?.cpu]);
+    pairs.push([promised(ours), runtime, SPEED]);
+  }
+  const names = ways.flatMap((way) => [`uring ${way}`, promised(`uring ${way}`), `C ${way}`]);
+  const entrants = usual([...names, ...runtimes]);
+  return { ...rest, payloads: payloadsOf(payloadBytes), entrants, matches: [{ pairs }] };
+}
+
+/** Datagrams, or writes of a stream. */
 function* throughput(transport: Transport, quick: boolean): Generator<Contest> {
   for (const [payloadBytes, promises] of quick ? SIZES.slice(0, 1) : SIZES) {
-    const ways = quick ? ["copy", "fixed"] : WAYS;
-    const runtimes = quick ? RUNTIMES[transport].slice(0, 1) : RUNTIMES[transport];
-    const pairs: Pair[] = [];
-    for (const way of ways) {
-      pairs.push([`uring ${way}`, `C ${way}`, SPEED, BATCH]);
-      pairs.push([promised(`uring ${way}`), `C ${way}`, SPEED, promises]);
-    }
-    for (const runtime of runtimes) {
-      // Loopback copies; there is nothing to save there.
-      const targeted = transport === "udp" && payloadBytes === LARGE_BYTES && runtime === runtimes[0];
-      const ours = transport === "udp" ? "uring fixed" : "uring copy";
-      pairs.push([ours, runtime, SPEED, targeted ? LARGE_SPEED : undefined]);
-      pairs.push([ours, runtime, CPU, targeted ? LARGE_CPU : undefined]);
-      pairs.push([promised(ours), runtime, SPEED]);
-    }
-    const names = ways.flatMap((way) => [`uring ${way}`, promised(`uring ${way}`), `C ${way}`]);
-    yield {
-      label: label(transport, payloadBytes),
-      transport,
-      payloadBytes,
-      payloads: payloadsOf(payloadBytes),
-      entrants: usual([...names, ...runtimes]),
-      matches: [{ pairs }],
-      chartedAgainst: "C fixed",
-    };
+    // Loopback copies; there is nothing to save there.
+    const runtimes = transport === "udp" && payloadBytes === LARGE_BYTES ? LARGE : undefined;
+    const all = { label: label(transport, payloadBytes), transport, payloadBytes, batch: BATCH, promises, runtimes };
+    yield { ...everybody(all, quick), chartedAgainst: "C fixed" };
   }
+}
+
+/** Trains of datagrams, which the device takes whole, or the kernel cuts before it. */
+function* trains(quick: boolean): Generator<Contest> {
+  const train = {
+    label: `UDP ${SEGMENTS} × ${SEGMENT_BYTES.toLocaleString("en")} B`,
+    transport: "udp",
+    payloadBytes: SEGMENTS * SEGMENT_BYTES,
+    segmentBytes: SEGMENT_BYTES,
+  } as const;
+  yield everybody({ ...train, batch: BATCH, runtimes: TRAINS }, quick);
+  yield everybody({ ...train, label: `${train.label}, cut by the kernel`, unsegmented: true }, quick);
 }
 
 /** The engines without io_uring, and payloads that are written on the clock or stay in the cache. */
@@ -204,6 +235,7 @@ function wakeUps(): Contest {
 /** The contests, by the part of the benchmark they belong to. */
 export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
   udp: (quick) => [...throughput("udp", quick)],
+  "udp-trains": (quick) => [...trains(quick)],
   engines: (quick) => [engines(quick)],
   tcp: (quick) => [...throughput("tcp", quick)],
   streams: (quick) => [...streams(quick)],

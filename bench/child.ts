@@ -26,6 +26,8 @@ export interface Job {
   readonly payloadBytes: number;
   /** How many payloads there are. */
   readonly payloads: number;
+  /** Payloads are trains of datagrams of so many bytes. */
+  readonly segmentBytes?: number;
 }
 
 /** What a contender does in a round. */
@@ -105,9 +107,9 @@ export class Lines {
 export async function contender(
   command: Command,
   to: Destination,
-  { depth, sockets, payloadBytes, payloads }: Job,
+  { depth, sockets, payloadBytes, payloads, segmentBytes = 0 }: Job,
 ): Promise<Contender<Task> | undefined> {
-  const numbers = [depth, sockets, to.hostname, to.port, payloadBytes, payloads].map(String);
+  const numbers = [depth, sockets, to.hostname, to.port, payloadBytes, payloads, segmentBytes].map(String);
   const process = new Lines([...command, ...numbers]);
   if (!await process.ready()) return undefined;
   return {

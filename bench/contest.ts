@@ -6,6 +6,7 @@
 import { contender, deno, type Destination, type Job, Lines, type Task } from "./child.ts";
 import { sendersOf, type Transport, travellers } from "./contenders.ts";
 import { compete, type Contender, judged, type Metric, type Row, row, SPEED, type Target } from "./measure.ts";
+import { addUnsegmented } from "./namespace.ts";
 import type { BenchOptions } from "./options.ts";
 
 /** One who takes part: a contender and how it is set up. */
@@ -37,6 +38,10 @@ export interface Contest {
   readonly transport: Transport;
   readonly payloadBytes: number;
   readonly payloads: number;
+  /** Payloads are trains of datagrams of so many bytes. */
+  readonly segmentBytes?: number;
+  /** The device takes no trains. */
+  readonly unsegmented?: boolean;
   /** Messages go to an echo, one at a time. */
   readonly trips?: boolean;
   readonly entrants: readonly Entrant[];
@@ -50,7 +55,8 @@ export interface Contest {
 /** Starts the entrants and runs the matches one after another. */
 export async function run(contest: Contest, options: BenchOptions): Promise<Row[]> {
   const { label, transport, trips } = contest;
-  if (transport === "udp" && options.device === undefined) return [];
+  const device = contest.unsegmented && options.device !== undefined ? addUnsegmented() : options.device;
+  if (transport === "udp" && device === undefined) return [];
   const commands = trips ? await travellers() : await sendersOf(transport, options.ceiling);
   const contenders = new Map<string, Contender<Task>>();
   const rows: Row[] = [];
@@ -60,7 +66,7 @@ export async function run(contest: Contest, options: BenchOptions): Promise<Row[
       const job: Job = { ...contest, depth: entrant.depth, sockets: entrant.sockets };
       const started = command &&
         (transport === "udp"
-          ? await contender(command, options.device!, job)
+          ? await contender(command, device!, job)
           : await withReceiver(job, trips, (to) => contender(command, to, job)));
       if (started !== undefined) contenders.set(entrant.label, started);
     }

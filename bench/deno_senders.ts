@@ -4,20 +4,22 @@
  * @module
  */
 import { Alarm } from "./alarm.ts";
-import { buffers, type Job, type Sender, serve, type Traveller } from "./rounds.js";
+import { buffers, datagrams, type Job, type Sender, serve, type Traveller } from "./rounds.js";
 
 // deno-lint-ignore require-await -- like the others
 async function datagram(job: Job): Promise<Sender> {
   const socket = Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: 0 });
   const to: Deno.Addr = { transport: "udp", ...job.to };
   const payloads = buffers(job);
+  const sent = datagrams(payloads, job);
+  const ofEach = sent.length / job.count;
   return {
     payload: (i) => payloads[i],
     async send(from, count) {
-      const end = from + count;
-      for (let at = from; at < end; at += job.depth) {
-        const together = payloads.slice(at, Math.min(at + job.depth, end));
-        await Promise.all(together.map((payload) => socket.send(payload, to)));
+      const end = (from + count) * ofEach;
+      for (let at = from * ofEach; at < end; at += job.depth) {
+        const together = sent.slice(at, Math.min(at + job.depth, end));
+        await Promise.all(together.map((datagram) => socket.send(datagram, to)));
       }
     },
     close: () => socket.close(),

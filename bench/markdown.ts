@@ -6,8 +6,6 @@
 import { promised, WAYS } from "./contenders.ts";
 import { type Row, SPEED } from "./measure.ts";
 
-const CELL = "UDP|TCP";
-
 /** Lines of a table with aligned columns, as `deno fmt` wants them. */
 function table(lines: readonly (readonly string[])[]): string {
   const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
@@ -50,7 +48,7 @@ function others(rows: readonly Row[]): string {
 
 /** The rows that are compared with C, and all others that have a target. */
 export function markdown(rows: readonly Row[]): string {
-  const cells = new RegExp(`^(${CELL}) [\\d,]+ B: uring (${WAYS.join("|")})(, promises)?$`);
+  const cells = new RegExp(`^[^:]+: uring (${WAYS.join("|")})(, promises)?$`);
   const c = rows.filter(({ cell, peerName }) => cells.test(cell) && peerName.startsWith("C "));
   const rest = rows.filter((row) => !c.includes(row) && row.target !== undefined);
   return [besideC(c), others(rest)].join("\n\n") + "\n";

@@ -1,5 +1,5 @@
 /**
- * A network namespace of the benchmark's own, with a device that takes packets and drops them: sends there are not copied.
+ * A network namespace of the benchmark's own, with devices that take packets and drop them: sends there are not copied.
  *
  * @module
  */
@@ -8,13 +8,20 @@ import { once } from "node:events";
 import process from "node:process";
 import type { Destination } from "./child.ts";
 
-/** Nobody has this address; the device's own is its neighbour. */
+/** Nobody has these addresses; the devices' own are their neighbours. */
 export const DEVICE: Destination = { hostname: "10.77.0.2", port: 9 };
+const UNSEGMENTED: Destination = { hostname: "10.77.1.2", port: 9 };
+
+const addDevice = (name: string, address: string) =>
+  `ip link add ${name} type ifb && ip address add ${address}/24 dev ${name} && ip link set ${name} mtu 65535 up`;
 
 /** Loopback without the pacing of some congestion controls, the device, and as many sockets as may be. */
 const SET_UP =
   "ulimit -n $(ulimit -Hn) && ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && " +
-  "ip link add bench type ifb && ip address add 10.77.0.1/24 dev bench && ip link set bench mtu 65535 up";
+  addDevice("bench", "10.77.0.1");
+
+/** A second device takes no trains: the kernel cuts them before it. */
+const SET_UP_UNSEGMENTED = `${addDevice("unsegmented", "10.77.1.1")} && ethtool -K unsegmented tx-udp-segmentation off`;
 
 /** The arguments of `unshare` that work here, or why none does. */
 function unshare(): string[] | Error {
@@ -32,6 +39,13 @@ export async function runInNamespace(command: readonly string[]): Promise<number
   const args = unshare();
   if (args instanceof Error) return args;
   return await runOutside(["unshare", ...args, ...command]);
+}
+
+/** Within the namespace: adds the device that takes no trains; `undefined` (and says why) where that fails. */
+export function addUnsegmented(): Destination | undefined {
+  const { status, stderr } = spawnSync("sh", ["-c", SET_UP_UNSEGMENTED], { encoding: "utf8" });
+  if (status === 0) return UNSEGMENTED;
+  console.error(`SKIP a device without segmentation offload: ${stderr.trim()}`);
 }
 
 /** Runs a command where we are. */

@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { buffers, serve } from "./rounds.js";
+import { buffers, datagrams, serve } from "./rounds.js";
 
 /** @param {import("./rounds.js").Job} job */
 async function dgram(job) {
@@ -10,12 +10,14 @@ async function dgram(job) {
   socket.connect(job.to.port, job.to.hostname);
   await once(socket, "connect");
   const payloads = buffers(job);
+  const sent = datagrams(payloads, job);
+  const ofEach = sent.length / job.count;
   /** @param {number} from @param {number} to */
   const sendTogether = (from, to) =>
     new Promise((resolve, reject) => {
       let left = to - from;
       for (let i = from; i < to; i++) {
-        socket.send(payloads[i], (error) => error ? reject(error) : --left === 0 && resolve(undefined));
+        socket.send(sent[i], (error) => error ? reject(error) : --left === 0 && resolve(undefined));
       }
     });
   return {
@@ -23,8 +25,8 @@ async function dgram(job) {
     payload: (i) => payloads[i],
     /** @param {number} from @param {number} count */
     async send(from, count) {
-      const end = from + count;
-      for (let at = from; at < end; at += job.depth) await sendTogether(at, Math.min(at + job.depth, end));
+      const end = (from + count) * ofEach;
+      for (let at = from * ofEach; at < end; at += job.depth) await sendTogether(at, Math.min(at + job.depth, end));
     },
     close: () => socket.close(),
   };

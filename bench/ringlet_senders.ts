@@ -7,7 +7,7 @@ import type { Io } from "../net/io.ts";
 import type { Lease } from "../net/lease.ts";
 import { open, type OpenOptions, openWithin } from "../net/open.ts";
 import type { TcpConn } from "../net/tcp.ts";
-import type { UdpSocket } from "../net/udp.ts";
+import type { DatagramOptions, UdpSocket } from "../net/udp.ts";
 import { Alarm } from "./alarm.ts";
 import { type Job, type Sender, serve, type Traveller } from "./rounds.js";
 
@@ -44,15 +44,24 @@ class Bench {
   readonly depth: number;
   /** Sends that are made together. */
   readonly together: number;
+  /** What is said of each send. */
+  readonly options: DatagramOptions | undefined;
   readonly #conn: TcpConn | undefined;
   readonly #answer: Lease;
   #turn = 0;
 
-  constructor(io: Io, sockets: readonly Socket[], { bytes, count, depth }: Job, stream: boolean, way: Way) {
+  constructor(
+    io: Io,
+    sockets: readonly Socket[],
+    { bytes, count, depth, segmentBytes }: Job,
+    stream: boolean,
+    way: Way,
+  ) {
     this.io = io;
     this.sockets = sockets;
     this.leases = Array.from({ length: count }, () => io.tryLease(bytes)!.retain());
     this.depth = depth;
+    this.options = segmentBytes === 0 ? undefined : { segmentBytes };
     // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes: so
     // two batches take turns there.
     this.together = stream && way.options.zeroCopy === "always" ? Math.ceil(depth / 2) : depth;
@@ -81,7 +90,7 @@ class Bench {
 
 /** `trySend`, `flush`, `reap` and `reapable`. */
 function batch(bench: Bench): Sender["send"] {
-  const { io, leases, depth, together } = bench;
+  const { io, leases, depth, together, options } = bench;
   let lent = 0;
   const onEvent = (_id: number, event: string) => {
     if (event === "released") lent -= 1;
@@ -92,7 +101,7 @@ function batch(bench: Bench): Sender["send"] {
     for (let at = from; at < end;) {
       const n = Math.min(together, end - at);
       for (const last = at + n; at < last; at++) {
-        if (bench.next().trySend(leases[at]) < 0) throw new Error("there was no room for a send");
+        if (bench.next().trySend(leases[at], options) < 0) throw new Error("there was no room for a send");
       }
       lent += n;
       io.flush();
@@ -106,13 +115,13 @@ function batch(bench: Bench): Sender["send"] {
 
 /** A promise for each send, and one for its release. */
 function promises(bench: Bench): Sender["send"] {
-  const { leases, depth, together } = bench;
+  const { leases, depth, together, options } = bench;
   return async (from, count) => {
     const end = from + count;
     let before: Promise<unknown> | undefined;
     for (let at = from; at < end; at += together) {
       const batch = leases.slice(at, Math.min(at + together, end));
-      const receipts = await Promise.all(batch.map((lease) => bench.next().send(lease)));
+      const receipts = await Promise.all(batch.map((lease) => bench.next().send(lease, options)));
       const released = Promise.all(receipts.map((receipt) => receipt.released));
       await (together < depth ? before : released);
       before = released;
@@ -124,8 +133,9 @@ function promises(bench: Bench): Sender["send"] {
 
 /** One send at a time, as a program that only streams a file would. */
 function awaited(bench: Bench): Sender["send"] {
+  const { leases, options } = bench;
   return async (from, count) => {
-    for (let i = from; i < from + count; i++) await bench.next().send(bench.leases[i]);
+    for (let i = from; i < from + count; i++) await bench.next().send(leases[i], options);
     await bench.arrived();
   };
 }

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
  * @property {{ hostname: string, port: number }} to Where to send to.
  * @property {number} bytes Size of a payload.
  * @property {number} count How many there are.
+ * @property {number} segmentBytes Size of the datagrams that a payload is sent as; 0 when it is one.
  */
 
 /**
@@ -91,9 +92,9 @@ async function tripRound(traveller, { bytes }, roundSeconds) {
  * @param {Record<string, (job: Job) => Promise<Sender | Traveller>>} contenders
  */
 export async function serve(contenders) {
-  const [name, depth, sockets, hostname, port, bytes, count] = process.argv.slice(2);
-  const to = { hostname, port: Number(port) };
-  const job = { depth: Number(depth), sockets: Number(sockets), to, bytes: Number(bytes), count: Number(count) };
+  const [name, depth, sockets, hostname, ...numbers] = process.argv.slice(2);
+  const [port, bytes, count, segmentBytes] = numbers.map(Number);
+  const job = { depth: Number(depth), sockets: Number(sockets), to: { hostname, port }, bytes, count, segmentBytes };
   const contender = await contenders[name](job).catch((error) => {
     if (!LACKS.includes(error.code)) throw error;
     console.error(`SKIP ${name}: ${error.message}`);
@@ -118,4 +119,16 @@ export async function serve(contenders) {
 export function buffers({ bytes, count }) {
   const memory = new Uint8Array(bytes * count);
   return Array.from({ length: count }, (_, i) => memory.subarray(i * bytes, (i + 1) * bytes));
+}
+
+/**
+ * The datagrams of payloads, for those who have no trains: as many of each payload.
+ *
+ * @param {Uint8Array[]} payloads
+ * @param {Job} job
+ */
+export function datagrams(payloads, { bytes, segmentBytes }) {
+  if (segmentBytes === 0) return payloads;
+  const starts = Array.from({ length: Math.ceil(bytes / segmentBytes) }, (_, i) => i * segmentBytes);
+  return payloads.flatMap((payload) => starts.map((start) => payload.subarray(start, start + segmentBytes)));
 }
