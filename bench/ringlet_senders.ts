@@ -7,7 +7,8 @@ import type { Io } from "../net/io.ts";
 import type { Lease } from "../net/lease.ts";
 import { open, type OpenOptions, openWithin } from "../net/open.ts";
 import type { TcpConn } from "../net/tcp.ts";
-import type { DatagramOptions, UdpSocket } from "../net/udp.ts";
+import type { DatagramOptions } from "../net/datagram_sends.ts";
+import type { UdpSocket } from "../net/udp.ts";
 import { Alarm } from "./alarm.ts";
 import { type Job, type Sender, serve, type Traveller } from "./rounds.js";
 
