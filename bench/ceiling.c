@@ -1,9 +1,10 @@
 // What C reaches with io_uring and liburing on the benchmark's device: the ceiling that Ringlet is measured against.
 //
-//   ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT
+//   ceiling udp|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT DESTINATIONS
 //
 // udp       connected sockets; a send is an entry
 // udpto     the same, unconnected: every entry carries the address
+// udpmmsg   sendmmsg instead of a ring, unconnected, which only copies
 // tcp       one message (SENDMSG, SENDMSG_ZC) gathers a socket's payloads of a batch; with `fixed` Linux 6.15 and later
 // tcplink   a linked chain of entries, a payload each; slower than `tcp`, and here to be compared
 //
@@ -12,6 +13,8 @@
 // SEGMENT is 0; or over UDP a payload is a train of datagrams of so many bytes, a message (SENDMSG, SENDMSG_ZC) with
 // UDP_SEGMENT; with `fixed` Linux 6.15 and later.
 //
+// DESTINATIONS is 1; or, unconnected, each payload goes to so many ports, from PORT on.
+//
 // It says "ready". Then each line of input, "before COUNT SECONDS" or "within COUNT SECONDS", asks to send for at least so
 // long from the first COUNT of the payloads, which are written before the time is taken, or a batch at a time within it;
 // the answer is "BYTES SECONDS CPU_SECONDS". Over TCP the receiver answers a byte on the first connection once it has all
@@ -19,6 +22,7 @@
 //
 // For comparisons, from the environment: CEILING_FILES=1 registers the sockets (worth 1 to 3 %; Ringlet does not), and
 // CEILING_COUNTERS=1 tells at the end how many sends there were, how many enters, and how many sends the kernel copied.
+#define _GNU_SOURCE  // sendmmsg
 #include <arpa/inet.h>
 #include <errno.h>
 #include <liburing.h>
@@ -51,19 +55,21 @@ enum {
   MAX_REGISTERED = 1 << 30,  // of one buffer; also more than any send here may have, for a result is an int
 };
 
-static enum { UDP, UDP_TO, TCP, TCP_LINK } protocol;
+static enum { UDP, UDP_TO, UDP_MMSG, TCP, TCP_LINK } protocol;
 static enum { COPY, ZERO_COPY, FIXED } way;
 static int stream, registered_files;
 static unsigned depth, sockets;
 static size_t bytes, stride;
 static size_t rotation;  // payloads that take turns in this round
-static struct sockaddr_in address;
+static unsigned destinations;
+static struct sockaddr_in *addresses;  // one for each of them
 
 static struct io_uring ring;
 static int *fds;
 static char *arena;
 static struct msghdr *messages;  // the kernel has read these and the next when an enter returns (FEAT_SUBMIT_STABLE)
 static struct iovec *iovecs;
+static struct mmsghdr *together;  // of sendmmsg
 
 // A train's message with all that it points to, of which only the payload's place changes: a send that had to wait for
 // room reads the control message once more.
@@ -95,8 +101,13 @@ static void lack(const char *what, int error) { end(NOT_HERE, what, error); }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-// Where a round has fewer payloads than DEPTH, a datagram's payload is lent several times at once.
-static char *payload(size_t i) { return arena + (i < rotation ? i : i % rotation) * stride; }
+static char *payload(size_t i) { return arena + i * stride; }
+
+// The payload of a send. Where a round has fewer than DEPTH, a datagram's payload is lent several times at once.
+static char *sent_payload(size_t send) {
+  size_t i = send / destinations;
+  return payload(i < rotation ? i : i % rotation);
+}
 
 static struct msghdr *next_message(struct iovec *payloads, unsigned n) {
   if (trains == NULL) {
@@ -107,8 +118,9 @@ static struct msghdr *next_message(struct iovec *payloads, unsigned n) {
   return &trains[results].message;
 }
 
-// Prepares one entry: `n` payloads on one socket.
-static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, unsigned link) {
+// Prepares one entry: `n` payloads on one socket, to `address` if it is unconnected.
+static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, unsigned link,
+                          struct sockaddr_in *address) {
   struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);  // always there: the ring has DEPTH entries
   int fd = registered_files ? (int)socket : fds[socket];
   int flags = stream ? MSG_WAITALL : 0;  // without it a short send counts as a success and the chain goes on
@@ -119,7 +131,7 @@ static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, u
   } else {
     if (way == COPY) io_uring_prep_send(sqe, fd, payloads->iov_base, bytes, flags);
     else io_uring_prep_send_zc(sqe, fd, payloads->iov_base, bytes, flags, 0);
-    if (protocol == UDP_TO) io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&address, sizeof address);
+    if (protocol == UDP_TO) io_uring_prep_send_set_addr(sqe, (struct sockaddr *)address, sizeof *address);
   }
   if (way != COPY) sqe->ioprio |= IORING_SEND_ZC_REPORT_USAGE;
   if (way == FIXED) sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;  // buf_index stays 0, for messages too
@@ -128,10 +140,11 @@ static void prepare_entry(unsigned socket, struct iovec *payloads, unsigned n, u
   results++;
 }
 
-// The payloads `from` to `from + n`, each to the next socket.
+// The sends `from` to `from + n`, each on the next socket.
 static void prepare_datagrams(size_t from, unsigned n) {
   for (unsigned i = 0; i < n; i++) {
-    prepare_entry(turn, &(struct iovec){payload(from + i), bytes}, 1, 0);
+    struct iovec one = {sent_payload(from + i), bytes};
+    prepare_entry(turn, &one, 1, 0, &addresses[(from + i) % destinations]);
     turn = turn + 1 < sockets ? turn + 1 : 0;
   }
 }
@@ -144,8 +157,8 @@ static void prepare_chains(size_t from, unsigned n) {
   for (unsigned chain = 0; chain < chains; chain++) {
     for (unsigned i = chain; i < n;) {
       struct iovec *first = next;
-      for (; i < n && next < first + per_message; i += chains) *next++ = (struct iovec){payload(from + i), bytes};
-      prepare_entry((turn + chain) % sockets, first, next - first, i < n ? IOSQE_IO_LINK : 0);
+      for (; i < n && next < first + per_message; i += chains) *next++ = (struct iovec){sent_payload(from + i), bytes};
+      prepare_entry((turn + chain) % sockets, first, next - first, i < n ? IOSQE_IO_LINK : 0, NULL);
     }
   }
   turn = (turn + n) % sockets;
@@ -171,10 +184,25 @@ static void drain(void) {
   io_uring_cq_advance(&ring, seen);
 }
 
-// Sends the payloads `from` to `from + n`; returns when all of them may be written again. Results are waited for in the
+// Makes the sends `from` to `from + n`, whose addresses are in place already.
+static void send_together(size_t from, size_t n) {
+  for (size_t i = 0; i < n; i++) iovecs[i].iov_base = sent_payload(from + i);
+  for (size_t done = 0; done < n;) {
+    int taken = sendmmsg(fds[turn], together + done, n - done, 0);
+    if (taken < 0 && errno != EINTR) fail("sendmmsg", errno);
+    done += taken < 0 ? 0 : taken;
+    enters++;
+  }
+  sends += n;
+}
+
+// Makes the sends `from` to `from + n`; returns when all of them may be written again. Results are waited for in the
 // enter that submits, and notifications are usually there by then. Never more is waited for than must come, even if
 // every send fails.
 static void send_payloads(size_t from, size_t n) {
+  for (; protocol == UDP_MMSG && n > 0; from += smaller(n, depth), n -= smaller(n, depth)) {
+    send_together(from, smaller(n, depth));
+  }
   while (n > 0 || lent > 0) {
     unsigned next = smaller(n, batch);
     if (next > 0 && lent + next <= depth && (!stream || results == 0)) {
@@ -217,7 +245,8 @@ static void await_answer(int fd) {
 
 // Sends the first `n` payloads once and again, for at least `wanted` seconds.
 static void run_round(int within, size_t n, double wanted) {
-  size_t in_pass = within || stream || n > depth ? n : depth;
+  size_t all = n * destinations;
+  size_t in_pass = within || stream || all > depth ? all : depth;
   unsigned long long sent = 0;
   rotation = n;
   double seconds = 0, cpu = 0;
@@ -226,7 +255,7 @@ static void run_round(int within, size_t n, double wanted) {
     double cpu_start = cpu_seconds(), start = wall_seconds();
     for (size_t at = 0, step = within ? depth : in_pass; at < in_pass; at += step) {
       size_t now = smaller(step, in_pass - at);
-      if (within) write_payloads(at, now, sent);
+      if (within) write_payloads(at / destinations, now / destinations, sent);
       send_payloads(at, now);
     }
     if (stream) await_answer(fds[0]);
@@ -248,8 +277,20 @@ static void prepare_trains(uint16_t segment) {
     train->message = (struct msghdr){.msg_iov = &train->payload, .msg_iovlen = 1, .msg_control = &train->control};
     train->message.msg_controllen = sizeof train->control;
     if (protocol != UDP_TO) continue;
-    train->message.msg_name = &address;
-    train->message.msg_namelen = sizeof address;
+    train->message.msg_name = addresses;
+    train->message.msg_namelen = sizeof *addresses;
+  }
+}
+
+// Everything of sendmmsg's messages but the payloads' places.
+static void prepare_together(void) {
+  together = calloc(depth, sizeof *together);
+  if (!together) fail("memory", ENOMEM);
+  for (unsigned i = 0; i < depth; i++) {
+    iovecs[i].iov_len = bytes;
+    struct sockaddr_in *address = &addresses[i % destinations];
+    together[i].msg_hdr =
+        (struct msghdr){.msg_name = address, .msg_namelen = sizeof *address, .msg_iov = &iovecs[i], .msg_iovlen = 1};
   }
 }
 
@@ -264,7 +305,8 @@ static void open_sockets(void) {
     if (fds[i] < 0) lack("socket", errno);
     // Zero-copy segments are rarely full, and one that is not would wait for the acknowledgement of the last such.
     if (stream && setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0) fail("TCP_NODELAY", errno);
-    if (protocol != UDP_TO && connect(fds[i], (struct sockaddr *)&address, sizeof address) < 0) fail("connect", errno);
+    if (protocol == UDP_TO || protocol == UDP_MMSG) continue;
+    if (connect(fds[i], (struct sockaddr *)addresses, sizeof *addresses) < 0) fail("connect", errno);
   }
 }
 
@@ -296,21 +338,28 @@ static size_t number(const char *word, const char *what, size_t min, size_t max)
 }
 
 int main(int argc, char **argv) {
-  if (argc != 10) {
-    fputs("usage: ceiling udp|udpto|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT\n", stderr);
+  if (argc != 11) {
+    fputs("usage: ceiling udp|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT "
+          "DESTINATIONS\n", stderr);
     return MISUSED;
   }
-  protocol = choice(argv[1], (const char *const[]){"udp", "udpto", "tcp", "tcplink", NULL});
+  protocol = choice(argv[1], (const char *const[]){"udp", "udpto", "udpmmsg", "tcp", "tcplink", NULL});
   way = choice(argv[2], (const char *const[]){"copy", "zc", "fixed", NULL});
   stream = protocol == TCP || protocol == TCP_LINK;
   depth = number(argv[3], "DEPTH", 1, MAX_DEPTH);
   sockets = number(argv[4], "SOCKETS", 1, MAX_SOCKETS);
-  address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(number(argv[6], "PORT", 1, 65535))};
-  if (inet_pton(AF_INET, argv[5], &address.sin_addr) != 1) fail(argv[5], EINVAL);
+  unsigned port = number(argv[6], "PORT", 1, 65535);
+  struct in_addr host;
+  if (inet_pton(AF_INET, argv[5], &host) != 1) fail(argv[5], EINVAL);
   bytes = number(argv[7], "BYTES", 1, stream ? MAX_REGISTERED : MAX_DATAGRAM);
   stride = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
   size_t count = number(argv[8], "COUNT", 1, (way == FIXED ? MAX_REGISTERED : SIZE_MAX / 2) / stride);
-  uint16_t segment = number(argv[9], "SEGMENT", 0, stream ? 0 : MAX_DATAGRAM);
+  uint16_t segment = number(argv[9], "SEGMENT", 0, protocol == UDP || protocol == UDP_TO ? MAX_DATAGRAM : 0);
+  // A batch goes to all of them once, or several times: so the messages of sendmmsg keep their addresses.
+  int many = protocol == UDP_TO || protocol == UDP_MMSG;
+  destinations = number(argv[10], "DESTINATIONS", 1, many && segment == 0 ? smaller(depth, 65536 - port) : 1);
+  if (depth % destinations != 0) fail("DEPTH is no multiple of DESTINATIONS", EINVAL);
+  addresses = calloc(destinations, sizeof *addresses);
   registered_files = getenv("CEILING_FILES") != NULL;
   per_message = protocol == TCP ? smaller(MAX_IOVECS, MAX_REGISTERED / bytes) : 1;
   // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes:
@@ -322,11 +371,15 @@ int main(int argc, char **argv) {
   fds = calloc(sockets, sizeof *fds);
   messages = calloc(depth, sizeof *messages);
   iovecs = calloc(depth, sizeof *iovecs);
-  if (!arena || !fds || !messages || !iovecs) fail("memory", ENOMEM);
+  if (!arena || !fds || !messages || !iovecs || !addresses) fail("memory", ENOMEM);
+  for (unsigned i = 0; i < destinations; i++) {
+    addresses[i] = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port + i), .sin_addr = host};
+  }
   // As Ringlet: a send from a registered huge page is charged to the socket with all of the page that lies before it, so
   // that a local receiver drops what it has room for. On the device that drops everything it makes no difference.
   madvise(arena, arena_bytes, MADV_NOHUGEPAGE);
   if (segment != 0 && segment < bytes) prepare_trains(segment);
+  if (protocol == UDP_MMSG) prepare_together();
   open_sockets();
   open_ring(arena_bytes);
 

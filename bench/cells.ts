@@ -5,7 +5,19 @@
  */
 import { lastLevelCacheBytes } from "./cache.ts";
 import type { Contest, Entrant, Pair } from "./contest.ts";
-import { awaited, COPY_ENGINE, ERRQUEUE, promised, RUNTIMES, type Transport, WAYS, woken } from "./contenders.ts";
+import {
+  awaited,
+  COPY_ENGINE,
+  ERRQUEUE,
+  FAN_OUT,
+  promised,
+  RUNTIMES,
+  SENDMMSG,
+  TO_MANY,
+  type Transport,
+  WAYS,
+  woken,
+} from "./contenders.ts";
 import { CPU, SPEED, type Target, TRIP } from "./measure.ts";
 
 const ROTATION_BYTES = 2 * lastLevelCacheBytes();
@@ -37,6 +49,11 @@ const TRAINS: RuntimeTargets = {
   [RUNTIMES.udp[0]]: { speed: ["at least", 40] },
   [RUNTIMES.udp[2]]: { speed: ["at least", 25] },
 };
+
+/** A datagram of live media, and how many want it. */
+const FANNED_BYTES = 1_200;
+const DESTINATIONS = 1_000;
+const FANNED: { readonly c: Target; readonly node: Target } = { c: ["at least", 0.95], node: ["at least", 2.5] };
 
 /** The most that ours ÷ C may differ from depth to depth, and from one number of sockets to another. */
 const SPREAD: Target = ["at most", 1.15];
@@ -123,6 +140,29 @@ function* trains(quick: boolean): Generator<Contest> {
   } as const;
   yield everybody({ ...train, batch: BATCH, runtimes: TRAINS }, quick);
   yield everybody({ ...train, label: `${train.label}, cut by the kernel`, unsegmented: true }, quick);
+}
+
+/** One small datagram to many. */
+function fanOut(quick: boolean): Contest {
+  const ours = ["uring copy", FAN_OUT];
+  const runtimes = quick ? RUNTIMES.udp.slice(0, 1) : RUNTIMES.udp;
+  const pairs = ours.flatMap((name): Pair[] => [
+    [name, SENDMMSG, SPEED, FANNED.c],
+    [name, TO_MANY, SPEED, FANNED.c],
+    ...runtimes.map((runtime): Pair => [name, runtime, SPEED, runtime === RUNTIMES.udp[2] ? FANNED.node : undefined]),
+  ]);
+  const entrants = [...ours, SENDMMSG, TO_MANY, ...runtimes].map((name): Entrant => {
+    return { label: name, name, depth: DESTINATIONS, sockets: 1 };
+  });
+  return {
+    label: `UDP ${FANNED_BYTES.toLocaleString("en")} B to ${DESTINATIONS.toLocaleString("en")}`,
+    transport: "udp",
+    payloadBytes: FANNED_BYTES,
+    payloads: DEPTH,
+    destinations: DESTINATIONS,
+    entrants,
+    matches: [{ pairs }],
+  };
 }
 
 /** The engines without io_uring, and payloads that are written on the clock or stay in the cache. */
@@ -236,6 +276,7 @@ function wakeUps(): Contest {
 export const CELLS: Record<string, (quick: boolean) => Contest[]> = {
   udp: (quick) => [...throughput("udp", quick)],
   "udp-trains": (quick) => [...trains(quick)],
+  "udp-fan-out": (quick) => [fanOut(quick)],
   engines: (quick) => [engines(quick)],
   tcp: (quick) => [...throughput("tcp", quick)],
   streams: (quick) => [...streams(quick)],

@@ -28,6 +28,8 @@ export interface Job {
   readonly payloads: number;
   /** Payloads are trains of datagrams of so many bytes. */
   readonly segmentBytes?: number;
+  /** Each payload goes to so many ports. */
+  readonly destinations?: number;
 }
 
 /** What a contender does in a round. */
@@ -107,10 +109,11 @@ export class Lines {
 export async function contender(
   command: Command,
   to: Destination,
-  { depth, sockets, payloadBytes, payloads, segmentBytes = 0 }: Job,
+  { depth, sockets, payloadBytes, payloads, segmentBytes = 0, destinations = 1 }: Job,
 ): Promise<Contender<Task> | undefined> {
-  const numbers = [depth, sockets, to.hostname, to.port, payloadBytes, payloads, segmentBytes].map(String);
-  const process = new Lines([...command, ...numbers]);
+  const places = [depth, sockets, to.hostname, to.port].map(String);
+  const sizes = [payloadBytes, payloads, segmentBytes, destinations].map(String);
+  const process = new Lines([...command, ...places, ...sizes]);
   if (!await process.ready()) return undefined;
   return {
     async round({ writing, payloads, roundSeconds }): Promise<Round> {

@@ -19,6 +19,11 @@ const MODES = { copy: "copy", "zero-copy": "zc", fixed: "fixed" } as const;
 export const ERRQUEUE = "errqueue";
 export const COPY_ENGINE = "engine copy";
 
+/** What sends one payload to many. */
+export const FAN_OUT = "uring copy, fanOut";
+export const SENDMMSG = "C sendmmsg";
+export const TO_MANY = "C ring";
+
 /** What the runtimes offer. */
 export const RUNTIMES = {
   udp: ["Deno.listenDatagram", "node:dgram (Deno)", "node:dgram (Node)"],
@@ -53,7 +58,12 @@ export async function sendersOf(transport: Transport, ceiling: string | undefine
     commands.set(promised(name), ringlet(transport, "promises", way));
     commands.set(awaited(name), ringlet(transport, "awaited", way));
   }
+  if (transport === "udp") commands.set(FAN_OUT, ringlet(transport, "fanOut", MODES.copy));
   if (ceiling !== undefined) {
+    if (transport === "udp") {
+      commands.set(SENDMMSG, [ceiling, "udpmmsg", MODES.copy]);
+      commands.set(TO_MANY, [ceiling, "udpto", MODES.copy]);
+    }
     for (const way of WAYS) commands.set(`C ${way}`, [ceiling, transport, MODES[way]]);
   }
   const [own, onDeno, onNode] = RUNTIMES[transport];

@@ -40,6 +40,8 @@ export interface Contest {
   readonly payloads: number;
   /** Payloads are trains of datagrams of so many bytes. */
   readonly segmentBytes?: number;
+  /** Each payload goes to so many ports. */
+  readonly destinations?: number;
   /** The device takes no trains. */
   readonly unsegmented?: boolean;
   /** Messages go to an echo, one at a time. */

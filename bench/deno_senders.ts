@@ -9,7 +9,9 @@ import { buffers, datagrams, type Job, type Sender, serve, type Traveller } from
 // deno-lint-ignore require-await -- like the others
 async function datagram(job: Job): Promise<Sender> {
   const socket = Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: 0 });
-  const to: Deno.Addr = { transport: "udp", ...job.to };
+  const to = Array.from({ length: job.destinations }, (_, i): Deno.NetAddr => {
+    return { transport: "udp", hostname: job.to.hostname, port: job.to.port + i };
+  });
   const payloads = buffers(job);
   const sent = datagrams(payloads, job);
   const ofEach = sent.length / job.count;
@@ -19,7 +21,7 @@ async function datagram(job: Job): Promise<Sender> {
       const end = (from + count) * ofEach;
       for (let at = from * ofEach; at < end; at += job.depth) {
         const together = sent.slice(at, Math.min(at + job.depth, end));
-        await Promise.all(together.map((datagram) => socket.send(datagram, to)));
+        await Promise.all(together.map(({ bytes, port }) => socket.send(bytes, to[port - job.to.port])));
       }
     },
     close: () => socket.close(),

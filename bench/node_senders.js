@@ -7,8 +7,10 @@ import { buffers, datagrams, serve } from "./rounds.js";
 /** @param {import("./rounds.js").Job} job */
 async function dgram(job) {
   const socket = createSocket("udp4");
-  socket.connect(job.to.port, job.to.hostname);
-  await once(socket, "connect");
+  if (job.destinations === 1) {
+    socket.connect(job.to.port, job.to.hostname);
+    await once(socket, "connect");
+  }
   const payloads = buffers(job);
   const sent = datagrams(payloads, job);
   const ofEach = sent.length / job.count;
@@ -16,8 +18,12 @@ async function dgram(job) {
   const sendTogether = (from, to) =>
     new Promise((resolve, reject) => {
       let left = to - from;
+      /** @param {Error | null} error */
+      const onSent = (error) => error ? reject(error) : --left === 0 && resolve(undefined);
       for (let i = from; i < to; i++) {
-        socket.send(sent[i], (error) => error ? reject(error) : --left === 0 && resolve(undefined));
+        const { bytes, port } = sent[i];
+        if (job.destinations === 1) socket.send(bytes, onSent);
+        else socket.send(bytes, port, job.to.hostname, onSent);
       }
     });
   return {

@@ -8,6 +8,7 @@ import type { Lease } from "../net/lease.ts";
 import { open, type OpenOptions, openWithin } from "../net/open.ts";
 import type { TcpConn } from "../net/tcp.ts";
 import type { DatagramOptions } from "../net/datagram_sends.ts";
+import type { Destination } from "../net/destinations.ts";
 import type { UdpSocket } from "../net/udp.ts";
 import { Alarm } from "./alarm.ts";
 import { type Job, type Sender, serve, type Traveller } from "./rounds.js";
@@ -45,8 +46,8 @@ class Bench {
   readonly depth: number;
   /** Sends that are made together. */
   readonly together: number;
-  /** What is said of each send. */
-  readonly options: DatagramOptions | undefined;
+  /** What is said of the sends of each payload, which are as many. */
+  readonly options: readonly (DatagramOptions | undefined)[];
   readonly #conn: TcpConn | undefined;
   readonly #answer: Lease;
   #turn = 0;
@@ -57,12 +58,14 @@ class Bench {
     { bytes, count, depth, segmentBytes }: Job,
     stream: boolean,
     way: Way,
+    destinations: readonly Destination[],
   ) {
     this.io = io;
     this.sockets = sockets;
     this.leases = Array.from({ length: count }, () => io.tryLease(bytes)!.retain());
     this.depth = depth;
-    this.options = segmentBytes === 0 ? undefined : { segmentBytes };
+    const options = segmentBytes === 0 ? undefined : { segmentBytes };
+    this.options = destinations.length === 0 ? [options] : destinations.map((to) => ({ ...options, to }));
     // The notifications of a stream come with the peer's acknowledgement, which may be delayed by 40 ms until more comes: so
     // two batches take turns there.
     this.together = stream && way.options.zeroCopy === "always" ? Math.ceil(depth / 2) : depth;
@@ -97,12 +100,14 @@ function batch(bench: Bench): Sender["send"] {
     if (event === "released") lent -= 1;
     else if (event !== "accepted") throw new Error(`a send was ${event}`);
   };
+  const ofEach = options.length;
   return async (from, count) => {
-    const end = from + count;
-    for (let at = from; at < end;) {
+    const end = (from + count) * ofEach;
+    for (let at = from * ofEach; at < end;) {
       const n = Math.min(together, end - at);
       for (const last = at + n; at < last; at++) {
-        if (bench.next().trySend(leases[at], options) < 0) throw new Error("there was no room for a send");
+        const number = bench.next().trySend(leases[Math.trunc(at / ofEach)], options[at % ofEach]);
+        if (number < 0) throw new Error("there was no room for a send");
       }
       lent += n;
       io.flush();
@@ -116,7 +121,7 @@ function batch(bench: Bench): Sender["send"] {
 
 /** A promise for each send, and one for its release. */
 function promises(bench: Bench): Sender["send"] {
-  const { leases, depth, together, options } = bench;
+  const { leases, depth, together, options: [options] } = bench;
   return async (from, count) => {
     const end = from + count;
     let before: Promise<unknown> | undefined;
@@ -134,10 +139,22 @@ function promises(bench: Bench): Sender["send"] {
 
 /** One send at a time, as a program that only streams a file would. */
 function awaited(bench: Bench): Sender["send"] {
-  const { leases, options } = bench;
+  const { leases, options: [options] } = bench;
   return async (from, count) => {
     for (let i = from; i < from + count; i++) await bench.next().send(leases[i], options);
     await bench.arrived();
+  };
+}
+
+/** A promise for all destinations of a payload. */
+function fanOut({ leases, sockets: [socket], options }: Bench): Sender["send"] {
+  const destinations = options.map((each) => each!.to!);
+  return async (from, count) => {
+    for (const lease of leases.slice(from, from + count)) {
+      const { accepted, released } = await (socket as UdpSocket).fanOut(lease, destinations);
+      if (accepted !== destinations.length) throw new Error(`${accepted} were accepted`);
+      await released;
+    }
   };
 }
 
@@ -149,7 +166,7 @@ async function openFor({ bytes, count }: Job, { options, registered }: Way): Pro
   throw Object.assign(new Error("the arena cannot be registered: RLIMIT_MEMLOCK"), { code: "ENOMEM" });
 }
 
-const PATHS = { batch, promises, awaited };
+const PATHS = { batch, promises, awaited, fanOut };
 
 async function sender(transport: string, path: keyof typeof PATHS, way: Way, job: Job): Promise<Sender> {
   const io = await openFor(job, way);
@@ -158,11 +175,15 @@ async function sender(transport: string, path: keyof typeof PATHS, way: Way, job
   for (let i = 0; i < job.sockets; i++) {
     sockets.push(
       transport === "udp"
-        ? await io.bindUdp({ remote: job.to, maxInFlightBytes })
+        ? await io.bindUdp({ remote: job.destinations === 1 ? job.to : undefined, maxInFlightBytes })
         : await io.connect({ ...job.to, maxInFlightBytes, noDelay: true }),
     );
   }
-  const bench = new Bench(io, sockets, job, transport === "tcp", way);
+  const destinations = [];
+  for (let i = 0; job.destinations > 1 && i < job.destinations; i++) {
+    destinations.push(await (sockets[0] as UdpSocket).destination({ ...job.to, port: job.to.port + i }));
+  }
+  const bench = new Bench(io, sockets, job, transport === "tcp", way, destinations);
   return { payload: (i) => bench.leases[i].bytes, send: PATHS[path](bench), close: () => bench.close() };
 }
 

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
  * @property {number} bytes Size of a payload.
  * @property {number} count How many there are.
  * @property {number} segmentBytes Size of the datagrams that a payload is sent as; 0 when it is one.
+ * @property {number} destinations Ports that each payload goes to, from `to.port` on.
  */
 
 /**
@@ -40,7 +41,7 @@ const LACKS = ["ERR_UNSUPPORTED", "ENOMEM", "EMFILE", "EPERM"];
  * @param {number} count
  * @param {number} roundSeconds
  */
-async function sendRound(sender, { bytes, depth }, writing, count, roundSeconds) {
+async function sendRound(sender, { bytes, depth, destinations }, writing, count, roundSeconds) {
   const result = { bytes: 0, seconds: 0, cpuSeconds: 0 };
   /** @param {number} from @param {number} n */
   const write = (from, n) => {
@@ -59,7 +60,7 @@ async function sendRound(sender, { bytes, depth }, writing, count, roundSeconds)
     result.seconds += (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(cpu);
     result.cpuSeconds += (user + system) / 1e6;
-    result.bytes += bytes * count;
+    result.bytes += bytes * count * destinations;
   }
   return result;
 }
@@ -93,8 +94,9 @@ async function tripRound(traveller, { bytes }, roundSeconds) {
  */
 export async function serve(contenders) {
   const [name, depth, sockets, hostname, ...numbers] = process.argv.slice(2);
-  const [port, bytes, count, segmentBytes] = numbers.map(Number);
-  const job = { depth: Number(depth), sockets: Number(sockets), to: { hostname, port }, bytes, count, segmentBytes };
+  const [port, bytes, count, segmentBytes, destinations] = numbers.map(Number);
+  const to = { hostname, port };
+  const job = { depth: Number(depth), sockets: Number(sockets), to, bytes, count, segmentBytes, destinations };
   const contender = await contenders[name](job).catch((error) => {
     if (!LACKS.includes(error.code)) throw error;
     console.error(`SKIP ${name}: ${error.message}`);
@@ -122,13 +124,16 @@ export function buffers({ bytes, count }) {
 }
 
 /**
- * The datagrams of payloads, for those who have no trains: as many of each payload.
+ * The datagrams of payloads, for those who have no trains and no fan-out: as many of each payload.
  *
  * @param {Uint8Array[]} payloads
  * @param {Job} job
  */
-export function datagrams(payloads, { bytes, segmentBytes }) {
-  if (segmentBytes === 0) return payloads;
-  const starts = Array.from({ length: Math.ceil(bytes / segmentBytes) }, (_, i) => i * segmentBytes);
-  return payloads.flatMap((payload) => starts.map((start) => payload.subarray(start, start + segmentBytes)));
+export function datagrams(payloads, { bytes, segmentBytes, destinations, to }) {
+  const length = segmentBytes || bytes;
+  const starts = Array.from({ length: Math.ceil(bytes / length) }, (_, i) => i * length);
+  const ports = Array.from({ length: destinations }, (_, i) => to.port + i);
+  return payloads.flatMap((payload) =>
+    ports.flatMap((port) => starts.map((start) => ({ bytes: payload.subarray(start, start + length), port })))
+  );
 }
