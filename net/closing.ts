@@ -146,7 +146,7 @@ export class Closing {
 
   #allQueuedIsOut(): boolean {
     const endpoint = this.#endpoint;
-    return endpoint.turns + endpoint.recordless === 0 && endpoint.queued() === 0;
+    return endpoint.sends.turns + endpoint.sends.recordless === 0 && endpoint.sends.queued() === 0;
   }
 
   #shutdown(): void {
@@ -198,7 +198,7 @@ export class Closing {
       if (endpoint.dismantled) return; // a close has overtaken a `closeWrite`
       hub.engine.collect(endpoint);
       // No event may follow for what was just collected, so what waited for it goes on here.
-      if (endpoint.queued() > 0) hub.engine.submit(endpoint);
+      if (endpoint.sends.queued() > 0) hub.engine.submit(endpoint);
       hub.dispatch();
     }
   }

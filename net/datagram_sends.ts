@@ -6,12 +6,13 @@
 import { C } from "../ffi/abi.ts";
 import type { InternetAddress } from "../ffi/address.ts";
 import { type Destination, Destinations } from "./destinations.ts";
-import type { Endpoint, Header, Part } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type BatchReceipt, ManySends, type Outgoing } from "./many_sends.ts";
 import type { Receipt } from "./receipt.ts";
 import { checkMetadata, MetadataEncoder, SEND_METADATA, type SendMetadata } from "./send_metadata.ts";
+import type { Header, Part } from "./send_queue.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, type SendTurns, TRY_SEND_OPTIONS } from "./send_turns.ts";
 import type { WaitOptions } from "./tcp.ts";
 import { TrainSends } from "./train_sends.ts";

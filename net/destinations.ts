@@ -6,9 +6,9 @@
 import { C, layout } from "../ffi/abi.ts";
 import { type EncodedAddress, encodeNumeric, type InternetAddress, toIpv6 } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
-import type { Header, Name } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { checkAddress, resolve } from "./resolve.ts";
+import type { Header, Name } from "./send_queue.ts";
 import { shown } from "./validate.ts";
 
 /**

@@ -34,7 +34,7 @@ export class ErrorQueue {
   /** Reads a socket's queue empty; answers how many zero-copy ids were settled. */
   read(endpoint: Endpoint): number {
     const { errors } = endpoint;
-    if (!endpoint.zeroCopy && errors === undefined) return 0;
+    if (!endpoint.sends.zeroCopy && errors === undefined) return 0;
     const { libc } = this.#hub.system;
     const { raw, u32, out } = this.#hub.core;
     const message = this.#message;

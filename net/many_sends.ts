@@ -4,11 +4,12 @@
  * @module
  */
 import type { Handle } from "../wasm/mod.ts";
-import type { Endpoint, Header, Part } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { sendError, type SendFailure, type SendOwner } from "./promised_send.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
+import type { Header, Part } from "./send_queue.ts";
 import type { SendData, SendTurns } from "./send_turns.ts";
 
 /** What became of many datagrams. */
@@ -56,7 +57,7 @@ export class ManySends {
     if ("send" in outgoing) return many.follow(i, outgoing.send());
     const { part, header } = outgoing;
     const sent = !this.#turns.busy &&
-      this.#endpoint.sendNow(part, header, signal, new OneOfMany(many, i, part.byteLength));
+      this.#endpoint.sends.sendNow(part, header, signal, new OneOfMany(many, i, part.byteLength));
     if (sent) return;
     const { lease, offset, byteLength } = part;
     many.follow(i, this.#turns.send(lease, header, { offset, byteLength, signal }));
@@ -147,7 +148,7 @@ class Many {
   }
 
   #giveUp(): void {
-    this.#endpoint.giveUp([...this.#queued.values()], this.#signal!.reason);
+    this.#endpoint.sends.giveUp([...this.#queued.values()], this.#signal!.reason);
   }
 
   accepted(i: number, bytes: number): void {

@@ -77,7 +77,7 @@ export class PromisedSend implements SendOwner {
   }
 
   abortWith(signal: AbortSignal, id: Handle): void {
-    const onAbort = () => this.#endpoint.giveUp([id], signal.reason);
+    const onAbort = () => this.#endpoint.sends.giveUp([id], signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#patience = { signal, stopListening: () => signal.removeEventListener("abort", onAbort) };
   }

@@ -53,7 +53,7 @@ export class ReadinessEngine implements Engine {
 
   attach(endpoint: Endpoint): void {
     if (this.zeroCopy && endpoint.family !== C.AF_UNIX) {
-      endpoint.zeroCopy = setOption(this.#system, endpoint.fd, C.SOL_SOCKET, C.SO_ZEROCOPY, 1) === 0;
+      endpoint.sends.zeroCopy = setOption(this.#system, endpoint.fd, C.SOL_SOCKET, C.SO_ZEROCOPY, 1) === 0;
     }
     endpoint.watchKey = this.#doorbell.watch(endpoint.fd, (events) => this.#ready(endpoint, events));
   }
@@ -133,20 +133,20 @@ export class ReadinessEngine implements Engine {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
-    if (zeroCopy && endpoint.namesManyPages(endpoint.head, errno)) {
+    if (zeroCopy && endpoint.sends.namesManyPages(endpoint.sends.head, errno)) {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
-    if (endpoint.refusesTrains(endpoint.head, errno)) return true;
-    const { head } = endpoint;
-    if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, head, endpoint.generationOf(head), errno)) {
+    if (endpoint.sends.refusesTrains(endpoint.sends.head, errno)) return true;
+    const { head } = endpoint.sends;
+    if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, head, endpoint.sends.generationOf(head), errno)) {
       return true;
     }
     // A stream that failed once has failed for all that is queued; a datagram fails alone.
     // EPIPE says only that the peer does not read any more: what it sent before still ends in order.
     if (endpoint.stream && endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
-    if (endpoint.stream) endpoint.failQueue("sendmsg", errno);
-    else endpoint.failHead("sendmsg", errno);
+    if (endpoint.stream) endpoint.sends.failQueue("sendmsg", errno);
+    else endpoint.sends.failHead("sendmsg", errno);
     return true;
   }
 
@@ -234,7 +234,7 @@ export class ReadinessEngine implements Engine {
 
   withdraw(endpoint: Endpoint): void {
     const { call } = this.#system.libc;
-    endpoint.failQueue("close", ERRNO.ECANCELED);
+    endpoint.sends.failQueue("close", ERRNO.ECANCELED);
     // connect(AF_UNSPEC) drops the send queue and releases its memory, with the descriptor still readable.
     if (endpoint.family !== C.AF_UNIX) call.connect(endpoint.fd, new Uint8Array(16), 16);
     this.collect(endpoint);

@@ -4,10 +4,11 @@
  *
  * @module
  */
-import type { Endpoint, Header, Part } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
+import type { Header, Part } from "./send_queue.ts";
 import { integer, NO_OPTIONS, notAborted } from "./validate.ts";
 import { unlessAborted, Waiters } from "./waiters.ts";
 
@@ -53,7 +54,7 @@ export class SendTurns {
 
   /** Whether sends wait for their turn, so that nothing may overtake them. */
   get busy(): boolean {
-    return this.#endpoint.turns > 0;
+    return this.#endpoint.sends.turns > 0;
   }
 
   /** Sends `data`, at once if nothing waits and nothing has to be copied. */
@@ -64,8 +65,8 @@ export class SendTurns {
       notAborted(signal);
       if (data instanceof Lease) {
         const part = this.range(data, options);
-        if (!this.busy) return this.#endpoint.send(part, header, signal);
-        const send = this.#endpoint.sendLater(part, header, signal);
+        if (!this.busy) return this.#endpoint.sends.send(part, header, signal);
+        const send = this.#endpoint.sends.sendLater(part, header, signal);
         return this.#inTurn((sends) => void sends.push(send.start()), signal, send.drop);
       }
       const parts = this.#parts(data, options);
@@ -90,13 +91,13 @@ export class SendTurns {
   range(lease: Lease, options: SendOptions): Part {
     if (options !== NO_OPTIONS) return this.#partOf(lease, options);
     this.#requireFit(lease.byteLength);
-    return this.#endpoint.part(lease, 0, lease.byteLength);
+    return this.#endpoint.sends.part(lease, 0, lease.byteLength);
   }
 
   #partOf(lease: Lease, options: SendOptions): Part {
     const byteLength = this.rangeBytes(lease, options);
     this.#requireFit(byteLength);
-    return this.#endpoint.part(lease, options.offset ?? 0, byteLength);
+    return this.#endpoint.sends.part(lease, options.offset ?? 0, byteLength);
   }
 
   /** The checked length of a range of a lease, however long. */
@@ -146,12 +147,12 @@ export class SendTurns {
     const before = this.#last;
     let done!: () => void;
     this.#last = new Promise<void>((resolve) => done = resolve);
-    endpoint.turns += 1;
+    endpoint.sends.turns += 1;
     const leave = () => {
-      endpoint.turns -= 1;
+      endpoint.sends.turns -= 1;
       done();
     };
-    if (endpoint.turns > 1) {
+    if (endpoint.sends.turns > 1) {
       try {
         await unlessAborted(before, this.#patience(signal));
       } catch (reason) {
@@ -189,10 +190,10 @@ export class SendTurns {
         if (part instanceof Lease) return { lease: part, offset: 0, byteLength: part.byteLength };
         room!.bytes.set(part, at);
         at += part.length;
-        return this.#endpoint.part(room!, at - part.length, part.length);
+        return this.#endpoint.sends.part(room!, at - part.length, part.length);
       });
       room?.retain(); // every part lends it once more, until the send is accepted or refused
-      const sent = this.#endpoint.send(parts.length === 1 ? parts[0] : parts, header, signal, endPledge);
+      const sent = this.#endpoint.sends.send(parts.length === 1 ? parts[0] : parts, header, signal, endPledge);
       sends.push(sent);
       if (room === undefined) return;
       this.#giveBackIfRefused(room, sent);
@@ -224,7 +225,7 @@ export class SendTurns {
         await hub.arena.lease(chunk.length, { signal: this.#patience(signal) });
       lease.bytes.set(chunk);
       this.#copiedBytes += chunk.length;
-      const sent = this.#endpoint.send(this.range(lease, NO_OPTIONS), undefined, signal);
+      const sent = this.#endpoint.sends.send(this.range(lease, NO_OPTIONS), undefined, signal);
       sends.push(sent);
       this.#giveBackIfRefused(lease, sent);
       this.#whenReleased(sent, () => {

@@ -4,10 +4,11 @@
  * @module
  */
 import type { InternetAddress, UnixAddress } from "../ffi/address.ts";
-import { Endpoint, type EndpointInit, type Header } from "./endpoint.ts";
+import { Endpoint, type EndpointInit } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
+import type { Header } from "./send_queue.ts";
 import { type SendData, type SendOptions, SendTurns } from "./send_turns.ts";
 import { type SocketStats, socketStats } from "./stats.ts";
 import { layout } from "../wasm/mod.ts";
@@ -73,7 +74,7 @@ export abstract class Socket {
     const part = this.turns.range(lease, options);
     const { batch, core, recordWaiters } = endpoint.hub;
     if (this.turns.busy || recordWaiters.size > 0) return -1;
-    const slot = endpoint.enqueueOne(part, header, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
+    const slot = endpoint.sends.enqueueOne(part, header, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
     return slot < 0 ? -1 : batch.numberOf(slot, core.u32[core.out]);
   }
 

@@ -74,7 +74,7 @@ export interface Stats extends SendStats {
 /** Collects a socket's numbers. */
 export function socketStats(endpoint: Endpoint): SocketStats {
   const { nextId: _nextId, idsOutstanding: _ids, ...counters } = endpoint.counters();
-  return { ...counters, inFlight: endpoint.inFlight, zeroCopy: endpoint.zeroCopyStats() };
+  return { ...counters, inFlight: endpoint.inFlight, zeroCopy: endpoint.sends.zeroCopyStats() };
 }
 
 /** Collects the numbers of an `open()`. */

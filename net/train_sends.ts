@@ -3,10 +3,11 @@
  *
  * @module
  */
-import type { Endpoint, Header } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { Receipt } from "./receipt.ts";
+import type { Header } from "./send_queue.ts";
 import { type SendData, type SendOptions, type SendTurns, together } from "./send_turns.ts";
 import { MOST_SEGMENTS } from "./trains.ts";
 import { integer } from "./validate.ts";
@@ -72,7 +73,7 @@ export class TrainSends {
   /** The most that one train carries. */
   #trainBytes(segmentBytes: number): number {
     integer("segmentBytes", segmentBytes, 1, this.#maxBytes);
-    const { maxSegments } = this.#endpoint;
+    const { maxSegments } = this.#endpoint.sends;
     // Where there are no trains the core sends them segment by segment, and one record is enough for many.
     const most = maxSegments === 1 ? MOST_SEGMENTS : maxSegments;
     return Math.min(most, Math.floor(this.#maxBytes / segmentBytes)) * segmentBytes;

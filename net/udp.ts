@@ -214,7 +214,7 @@ export class UdpSocket extends Socket {
    * since it, or the device that the datagrams left through, refused one. Sends go on then, segment by segment.
    */
   get maxSegments(): number {
-    return this.endpoint.maxSegments;
+    return this.endpoint.sends.maxSegments;
   }
 
   /**

@@ -115,7 +115,7 @@ export class UringEngine implements Engine {
 
   attach(endpoint: Endpoint): void {
     this.#hub.core.raw.ring_attach(endpoint.slot, endpoint.generation, endpoint.fd);
-    endpoint.zeroCopy = endpoint.family !== C.AF_UNIX;
+    endpoint.sends.zeroCopy = endpoint.family !== C.AF_UNIX;
     this.#inflows.set(endpoint, {
       receiving: new Turn(),
       calls: new Set(),
@@ -139,8 +139,8 @@ export class UringEngine implements Engine {
 
   submit(endpoint: Endpoint): void {
     const { raw, u32, out } = this.#hub.core;
-    if (endpoint.head < 0) return;
-    if (endpoint.withdrawn) return endpoint.failQueue("close", ERRNO.ECANCELED);
+    if (endpoint.sends.head < 0) return;
+    if (endpoint.withdrawn) return endpoint.sends.failQueue("close", ERRNO.ECANCELED);
     while (raw.ring_fill(endpoint.slot, endpoint.generation) >= 0) {
       if (u32[out] !== BATCH_REASON.FULL) return;
       if (!this.#makeRoom()) {
@@ -195,11 +195,11 @@ export class UringEngine implements Engine {
     if (!here) return;
     const endpoint = this.#hub.endpointOfSend(slot);
     if (errno === ERRNO.ECANCELED) {
-      endpoint.failSend(slot, generation, "sendmsg", errno);
+      endpoint.sends.failSend(slot, generation, "sendmsg", errno);
       return this.#hub.resume(endpoint);
     }
     if (errno === ERRNO.EINTR || errno === ERRNO.EAGAIN) return this.#hub.resume(endpoint);
-    if (endpoint.refusesTrains(slot, errno)) return this.#hub.resume(endpoint);
+    if (endpoint.sends.refusesTrains(slot, errno)) return this.#hub.resume(endpoint);
     if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, slot, generation, errno)) {
       return this.#hub.resume(endpoint);
     }
@@ -210,19 +210,19 @@ export class UringEngine implements Engine {
       if (raw.ring_block(endpoint.slot, endpoint.generation) > 0) return;
     }
     const defect = errno === ERRNO.EFAULT && this.#failsTrains && u32[record + SEND.SEGMENT / 4] !== 0;
-    if (zeroCopy && (defect || COPY_INSTEAD.has(errno) || endpoint.namesManyPages(slot, errno))) {
-      if (errno === ERRNO.EOPNOTSUPP) endpoint.zeroCopy = false;
+    if (zeroCopy && (defect || COPY_INSTEAD.has(errno) || endpoint.sends.namesManyPages(slot, errno))) {
+      if (errno === ERRNO.EOPNOTSUPP) endpoint.sends.zeroCopy = false;
       raw.send_copy(slot, generation);
       return this.#hub.resume(endpoint);
     }
     if (!endpoint.stream) {
-      endpoint.failSend(slot, generation, "sendmsg", errno);
+      endpoint.sends.failSend(slot, generation, "sendmsg", errno);
       return this.#hub.resume(endpoint); // what waited until less was in flight
     }
     // A stream that failed once has failed for all that is queued. EPIPE says only that the peer does not read any more: what it
     // sent before still ends in order.
     if (endpoint.broken === 0 && errno !== ERRNO.EPIPE) endpoint.broken = errno;
-    endpoint.failQueue("sendmsg", errno);
+    endpoint.sends.failQueue("sendmsg", errno);
   }
 
   #retry(endpoint: Endpoint): void {
@@ -250,7 +250,7 @@ export class UringEngine implements Engine {
 
   withdraw(endpoint: Endpoint): void {
     endpoint.withdrawn = true;
-    endpoint.failQueue("close", ERRNO.ECANCELED);
+    endpoint.sends.failQueue("close", ERRNO.ECANCELED);
     const flags = C.IORING_ASYNC_CANCEL_ALL | C.IORING_ASYNC_CANCEL_FD;
     this.#start({ opcode: C.IORING_OP_ASYNC_CANCEL, fd: endpoint.fd, opFlags: flags }, () => {});
     this.commit();

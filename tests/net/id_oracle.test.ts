@@ -141,7 +141,7 @@ test(`id oracle: ${OPERATIONS} random operations, RINGLET_ORACLE_SEED=${SEED}`, 
           await catchUp();
           continue;
         }
-        assertEquals(endpoint.zeroCopy && bytes >= threshold, bytes >= threshold);
+        assertEquals(endpoint.sends.zeroCopy && bytes >= threshold, bytes >= threshold);
         live.set(id, { sent: model.add(bytes), model, lease });
       }
       done += 1;
