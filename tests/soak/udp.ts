@@ -2,8 +2,8 @@
  * `deno task soak:udp [SECONDS]`: mixed UDP traffic over loopback on every engine, 60 seconds each, where every datagram that the kernel
  * accepted is accounted for: by its receiver, once and undamaged, or by the kernel's counter of what it dropped.
  *
- * Many sockets of both families; sizes from nothing to the most; zero-copy and copies; promises and batch calls; single datagrams and
- * trains; receivers of every kind, with and without `receiveSegments`, some with buffers so small that the kernel has to drop.
+ * Many sockets of both families; sizes from nothing to the most; zero-copy and copies; promises, many at once and batch calls; single
+ * datagrams and trains of all lengths, with and without metadata; receivers of every kind, with and without `receiveSegments`, some with buffers so small that the kernel has to drop.
  *
  * @module
  */
@@ -11,13 +11,17 @@ import { assert, assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { C } from "../../ffi/abi.ts";
-import { openSystem } from "../../ffi/system.ts";
-import { type EngineName, type Io, type ReceivedDatagram, segmentsOf, type UdpSocket } from "../../mod.ts";
-import { setOption } from "../../net/options.ts";
+import {
+  type EngineName,
+  type Io,
+  type Lease,
+  type OutgoingDatagram,
+  type ReceivedDatagram,
+  segmentsOf,
+  type UdpSocket,
+} from "../../mod.ts";
 import { fillPattern } from "../support/bytes.ts";
 import { ENGINES, withIo } from "../support/engines.ts";
-import { endpointOf } from "../support/sockopt.ts";
 import { leases, releaseAll } from "../support/udp.ts";
 
 /** What one receiver came to. `accepted === received + dropped`. */
@@ -36,12 +40,11 @@ export interface Account {
 const HEADER_BYTES = 4;
 const MAX_BYTES = 60_000;
 const TRAIN_SEGMENT_BYTES = 1200;
-const TRAIN_SEGMENTS = 20;
+const MAX_SEGMENTS = 50;
 /** Tells a receiver that nothing follows. */
 const END = 0xffff_ffff;
 /** Set in the number of a train's segment, which has another length. */
 const IN_TRAIN = 1 << 30;
-const UDP_SEGMENT = 103;
 const TOGETHER = 16;
 
 /** Datagram `number` is this long and has the pattern from a place that depends on it. */
@@ -140,36 +143,54 @@ const RECEIVE: Record<string, (io: Io, receiver: Receiver) => Promise<void>> = {
   },
 };
 
-/** Has the kernel cut what a socket sends. */
-function cutInto(udp: UdpSocket, segmentBytes: number): void {
-  assertEquals(setOption(openSystem(), endpointOf(udp).fd, C.IPPROTO_UDP, UDP_SEGMENT, segmentBytes), 0);
-}
-
 type To = { hostname: string; port: number };
 
+/** What goes through one io. */
+interface Traffic {
+  readonly io: Io;
+  /** Whose the sends of the batch calls are. */
+  readonly live: Map<number, Receiver>;
+}
+
+/** A lease with the next datagram for a receiver. */
+async function single({ io }: Traffic, receiver: Receiver): Promise<Lease> {
+  const number = receiver.next++;
+  const lease = await io.lease(lengthOf(number));
+  write(lease.bytes, number);
+  return lease;
+}
+
+/** A lease with a train of as many segments as `length` says, and how the receiver counts them. */
+async function train({ io }: Traffic, receiver: Receiver, length: number): Promise<[lease: Lease, counted: number]> {
+  const segments = 1 + length % Math.min(MAX_SEGMENTS, io.capabilities.udpSegments);
+  const lease = await io.lease(TRAIN_SEGMENT_BYTES * segments);
+  for (let i = 0; i < segments; i++) {
+    write(lease.bytes.subarray(i * TRAIN_SEGMENT_BYTES, (i + 1) * TRAIN_SEGMENT_BYTES), receiver.next++ | IN_TRAIN);
+  }
+  return [lease, receiver.trains ? 1 : segments];
+}
+
 /** The ways to send: each sends once to a receiver, and says so in its account. */
-const SEND: Record<string, (io: Io, udp: UdpSocket, receiver: Receiver, to: To) => Promise<void>> = {
-  async "a promise for each"(io, udp, receiver, to) {
+const SEND: Record<string, (traffic: Traffic, udp: UdpSocket, receiver: Receiver, to: To) => Promise<void>> = {
+  async "a promise for each"(traffic, udp, receiver, to) {
     const receipts = await Promise.all(Array.from({ length: TOGETHER }, async () => {
-      const number = receiver.next++;
-      const lease = await io.lease(lengthOf(number));
-      write(lease.bytes, number);
+      const lease = await single(traffic, receiver);
       const receipt = await udp.send(lease, { to });
       receiver.account.accepted += 1;
       return receipt;
     }));
     for (const receipt of receipts) await receipt.released;
   },
-  async "arrays, and empty datagrams"(_io, udp, receiver, to) {
+  async "arrays, and empty datagrams"(_traffic, udp, receiver, to) {
     const bytes = new Uint8Array(lengthOf(receiver.next));
     write(bytes, receiver.next++);
     const receipts = await Promise.all([udp.send(bytes, { to }), udp.send(new Uint8Array(0), { to })]);
     receiver.account.accepted += 2;
     for (const receipt of receipts) await receipt.released;
   },
-  async "batch calls"(io, udp, receiver, to) {
-    const live = new Set<number>();
-    for (let i = 0; i < TOGETHER; i++) {
+  async "batch calls"({ io, live }, udp, receiver, to) {
+    let sends = 0;
+    for (; sends < TOGETHER; sends++) {
       const lease = io.tryLease(lengthOf(receiver.next));
       if (lease === undefined) break;
       write(lease.bytes, receiver.next);
@@ -179,29 +200,38 @@ const SEND: Record<string, (io: Io, udp: UdpSocket, receiver: Receiver, to: To) 
         break;
       }
       receiver.next += 1;
-      live.add(id);
+      live.set(id, receiver);
     }
-    while (live.size > 0) {
-      io.flush();
+    io.flush();
+    const { accepted } = receiver.account;
+    while (receiver.account.accepted < accepted + sends) {
+      await io.reapable();
       io.reap((id, event, value) => {
-        if (event === "accepted") receiver.account.accepted += 1;
+        if (event === "accepted") live.get(id)!.account.accepted += 1;
         else if (event === "released") live.delete(id);
         else throw new Error(`${event} with errno ${value}`);
       });
-      if (live.size > 0) await sleep(0);
     }
   },
-  async "trains"(io, udp, receiver, to) {
-    // One socket option past the library; `segmentBytes` of a send belongs here.
-    cutInto(udp, TRAIN_SEGMENT_BYTES);
-    const lease = await io.lease(TRAIN_SEGMENT_BYTES * TRAIN_SEGMENTS);
-    for (let i = 0; i < TRAIN_SEGMENTS; i++) {
-      write(lease.bytes.subarray(i * TRAIN_SEGMENT_BYTES, (i + 1) * TRAIN_SEGMENT_BYTES), receiver.next++ | IN_TRAIN);
-    }
-    const receipt = await udp.send(lease, { to });
-    receiver.account.accepted += receiver.trains ? 1 : TRAIN_SEGMENTS;
+  async "trains"(traffic, udp, receiver, to) {
+    const [lease, counted] = await train(traffic, receiver, receiver.next);
+    const receipt = await udp.send(lease, { to, segmentBytes: TRAIN_SEGMENT_BYTES });
+    receiver.account.accepted += counted;
     await receipt.released;
-    cutInto(udp, 0);
+  },
+  async "many at once"(traffic, udp, receiver, to) {
+    const batch: OutgoingDatagram[] = [];
+    let counted = 0;
+    for (let i = 0; i < TOGETHER / 2; i++) {
+      batch.push({ data: await single(traffic, receiver), to, ecn: i % 4, hopLimit: 64 - i });
+      const [data, length] = await train(traffic, receiver, receiver.next);
+      batch.push({ data, to, segmentBytes: TRAIN_SEGMENT_BYTES, trafficClass: i });
+      counted += 1 + length;
+    }
+    const { accepted, errors, released } = await udp.sendMany(batch);
+    assertEquals([accepted, errors.size], [batch.length, 0]);
+    receiver.account.accepted += counted;
+    await released;
   },
 };
 
@@ -221,6 +251,7 @@ export async function soakUdp(engine: EngineName, seconds: number): Promise<Acco
   const accounts: Account[] = [];
   await withIo({ engine, arenaBytes: 32 << 20 }, async (io) => {
     const receivers: Receiver[] = [];
+    const traffic: Traffic = { io, live: new Map() };
     for (
       const [hostname, hostnames] of [["127.0.0.1", ["127.0.0.1"]], ["::1", ["::1"]], ["::", [
         "127.0.0.1",
@@ -250,7 +281,7 @@ export async function soakUdp(engine: EngineName, seconds: number): Promise<Acco
       for (let round = i; performance.now() < untilMs; round++) {
         const hostname = hostnames[round % hostnames.length];
         const ways = Object.values(SEND);
-        await ways[round % ways.length](io, senders.get(hostname)!, receiver, { hostname, port });
+        await ways[round % ways.length](traffic, senders.get(hostname)!, receiver, { hostname, port });
       }
       // Everything that it got has been read when its queue is empty: the last one tells what was dropped before.
       const v6 = hostnames.includes("::1");
