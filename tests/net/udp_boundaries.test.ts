@@ -58,6 +58,26 @@ for (const engine of ENGINES) {
   });
 }
 
+const PATH_MTU = new URL("./programs/path_mtu.ts", import.meta.url);
+
+for (const engine of ENGINES) {
+  testIf(NO_ENGINE[engine] ?? NO_NAMESPACE, `who may cut what is too big for the path [${engine}]`, async () => {
+    const outcome = await childJson(PATH_MTU, { args: [engine], within: SMALL_MTU });
+    const expected: Record<string, object> = {};
+    for (const [hostname, headers] of [["127.0.0.1", 28], ["::1", 48]] as const) {
+      for (
+        const [discovery, large] of [["off", "travelled"], ["want", "travelled"], ["do", "EMSGSIZE"], [
+          "probe",
+          "EMSGSIZE",
+        ]]
+      ) {
+        expected[`${hostname} ${discovery} 1500`] = { 1500: "travelled", 1501: large, [3000 + headers]: large };
+      }
+    }
+    assertEquals(outcome, expected);
+  });
+}
+
 const OFFLOADS = new URL("./programs/offloads.ts", import.meta.url);
 const [unshare, ...rest] = inNamespace("ip link add v0 type veth peer name v1", "ethtool -K v0 tx off");
 const NO_OFFLOADS = NO_NAMESPACE ?? lacks("needs veth devices and ethtool", unshare, ...rest, "true");
