@@ -143,7 +143,7 @@ export class DatagramSends {
       [...iterable("batch", batch)].map((datagram) => {
         const { data, ...options } = checkOptions("datagram", datagram, OUTGOING);
         const part = data instanceof Lease ? this.#partOf(data, options) : undefined;
-        return this.#outgoing(data, part, options, signal);
+        return this.#outgoing(data, part, options.to, options, signal);
       }));
   }
 
@@ -157,7 +157,7 @@ export class DatagramSends {
       if (!(lease instanceof Lease)) throw new RingletError("ERR_INVALID_ARG", "Cannot send: fanOut takes a Lease");
       const part = this.#partOf(lease, options);
       return [...iterable("destinations", destinations)]
-        .map((to) => this.#outgoing(lease, part, { ...options, to }, signal));
+        .map((to) => this.#outgoing(lease, part, to, options, signal));
     });
   }
 
@@ -187,16 +187,17 @@ export class DatagramSends {
   #outgoing(
     data: SendData | readonly SendData[],
     part: Part | undefined,
+    address: InternetAddress | undefined,
     options: DatagramOptions,
     signal: AbortSignal | undefined,
   ): Outgoing {
-    const { to: address, segmentBytes = 0 } = options;
+    const { segmentBytes = 0 } = options;
     const to = address === undefined ? this.#connected() : this.#destinations.now(address);
     if (part !== undefined && (address === undefined || to !== undefined)) {
       return { data, part, header: this.#header(to, options, part.byteLength > segmentBytes ? segmentBytes : 0) };
     }
     this.#check(data, options);
-    return { data, send: () => this.#send(data, { ...options, signal }) };
+    return { data, send: () => this.#send(data, { ...options, to: address, signal }) };
   }
 
   #connected(): undefined {
