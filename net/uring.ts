@@ -2,9 +2,7 @@
  * The engine `uring`: the core prepares entries and takes completions in place, and this side enters the kernel once for all that
  * a turn of the event loop has brought together.
  *
- * Sends go from the core's queues into the ring. Everything else is a call: an operation whose result somebody awaits. What the
- * kernel writes on its own time goes only to registered memory, whose pages outlive a Worker that is terminated; into other memory
- * a receive reads by itself, once the ring says that there is something.
+ * Sends go from the core's queues into the ring. Everything else is a call: an operation whose result somebody awaits.
  *
  * @module
  */
@@ -19,10 +17,11 @@ import type { Attempt, Engine, EngineName, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
-import type { Memories } from "./message.ts";
+import type { Memories, ScratchPiece } from "./message.ts";
 import { Ring, type RingLimits } from "./ring.ts";
+import { RingCalls } from "./ring_calls.ts";
+import { type Receiving, RingInflow } from "./ring_inflow.ts";
 import { failsTrains, kernelRelease } from "./trains.ts";
-import { Turn } from "./waiters.ts";
 
 const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
 
@@ -30,9 +29,6 @@ const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
 const NO_MEMORY_RETRY_MS = 10;
 /** Why a copy goes where zero-copy does not. */
 const COPY_INSTEAD: ReadonlySet<number> = new Set([ERRNO.ENOBUFS, ERRNO.ENOMEM, ERRNO.EOPNOTSUPP]);
-/** Connections that wait here for an `accept()`, at most; more wait in the kernel. */
-const MAX_ACCEPTED = 64;
-const NO_OFFSET = 0xffff_ffff;
 /** A completion that comes so soon after the bell was armed is worth waiting for awake. */
 const SOON_MS = 0.05;
 /** Turns of the event loop, of some microseconds each, that are waited so at most. */
@@ -40,28 +36,6 @@ const MAX_PATIENCE_TURNS = 8;
 
 /** Engines that are closed, and whose memory the kernel still holds. */
 const lingering = new Set<UringEngine>();
-
-/** An operation of the ring whose result somebody awaits. */
-interface Call {
-  readonly slot: number;
-  readonly generation: number;
-  /** Takes a result; `more` when others follow. */
-  readonly onResult: (result: number, more: boolean) => void;
-}
-
-/** What comes in on one socket. */
-interface Inflow {
-  /** One receive of a stream at a time. */
-  readonly receiving: Turn;
-  readonly calls: Set<Call>;
-  /** Tells when attempts that wait may find something. */
-  polling: Call | undefined;
-  /** Accepted, and not asked for yet. */
-  readonly accepted: number[];
-  accepting: Call | undefined;
-  /** Why nothing is awaited any more. */
-  stopped: unknown;
-}
 
 /** See the module. */
 export class UringEngine implements Engine {
@@ -73,12 +47,10 @@ export class UringEngine implements Engine {
   readonly #hub: Hub;
   readonly #system: System;
   readonly #bell: Bell;
-  readonly #inbox: Inbox;
-  readonly #arena: bigint;
-  readonly #name: { view: DataView<ArrayBuffer>; address: bigint };
-  readonly #inflows = new Map<Endpoint, Inflow>();
-  readonly #calls: (Call | undefined)[] = [];
-  #callCount = 0;
+  readonly #calls: RingCalls;
+  readonly #receiving: Receiving;
+  readonly #name: ScratchPiece;
+  readonly #inflows = new Map<Endpoint, RingInflow>();
   /** A zero-copy train may fail with EFAULT for no reason. */
   readonly #failsTrains: boolean;
   /** Sockets that found the ring full. */
@@ -96,15 +68,16 @@ export class UringEngine implements Engine {
   constructor(hub: Hub, { scratch, core, arena }: Memories, limits: RingLimits & { readonly entries: number }) {
     this.#hub = hub;
     this.#system = hub.system;
-    this.#arena = arena;
     this.#failsTrains = failsTrains(limits.kernelRelease ?? kernelRelease(hub.system));
-    this.#inbox = new Inbox(hub.system, scratch, arena);
+    const inbox = new Inbox(hub.system, scratch, arena);
     this.#name = scratch.take(128);
     this.ring = new Ring(hub.system, hub.core, core, scratch.take(Ring.SCRATCH_BYTES), limits);
     // A send from a huge page that is registered is charged to the socket with all of the page that lies before it: half a MiB on
     // average, and the buffers of sender and local receiver are full after one or two.
     hub.system.libc.call.madvise(arena, BigInt(hub.arena.bytes.length), C.MADV_NOHUGEPAGE);
     this.ring.register(arena, hub.arena.bytes.length);
+    this.#calls = new RingCalls(hub, () => this.#makeRoom());
+    this.#receiving = { ring: this.ring, calls: this.#calls, inbox, arena };
     try {
       this.#bell = new Bell(hub.system, hub.core, this.ring.fd, () => this.#onBell());
     } catch (error) {
@@ -116,21 +89,13 @@ export class UringEngine implements Engine {
   attach(endpoint: Endpoint): void {
     this.#hub.core.raw.ring_attach(endpoint.slot, endpoint.generation, endpoint.fd);
     endpoint.sends.zeroCopy = endpoint.family !== C.AF_UNIX;
-    this.#inflows.set(endpoint, {
-      receiving: new Turn(),
-      calls: new Set(),
-      polling: undefined,
-      accepted: [],
-      accepting: undefined,
-      stopped: undefined,
-    });
-    if (endpoint.errors !== undefined) this.#pollErrors(endpoint);
+    this.#inflows.set(endpoint, new RingInflow(endpoint, this.#receiving));
   }
 
   detach(endpoint: Endpoint): void {
     this.#inflows.delete(endpoint);
     this.#starved.delete(endpoint);
-    this.#start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
+    this.#calls.start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
     // Now, so that whoever awaits the close finds the descriptor closed.
     if (this.commit()) this.#hub.schedule();
   }
@@ -162,7 +127,7 @@ export class UringEngine implements Engine {
     const news = this.ring.reap();
     const operations = u32[out + 2];
     // What is being sent is over soon, and what was told may make more work; for all else the peer decides.
-    const onlyPeers = left === 0 && !news && operations === this.#callCount;
+    const onlyPeers = left === 0 && !news && operations === this.#calls.count;
     if (onlyPeers && operations > 0) this.#sleep(this.#patienceTurns);
     else if (left + operations > 0) this.#lookSoon();
     return news;
@@ -175,14 +140,7 @@ export class UringEngine implements Engine {
     } else if (kind === EVENT.FAILED) {
       this.#failed(slot, generation, value);
     } else {
-      const call = this.#calls[slot];
-      if (call?.generation !== generation) return;
-      const more = kind === EVENT.CALLED_MORE;
-      if (!more) {
-        this.#calls[slot] = undefined;
-        this.#callCount -= 1;
-      }
-      call.onResult(value | 0, more);
+      this.#calls.tell(slot, generation, value | 0, kind === EVENT.CALLED_MORE);
     }
   }
 
@@ -252,213 +210,52 @@ export class UringEngine implements Engine {
     endpoint.withdrawn = true;
     endpoint.sends.failQueue("close", ERRNO.ECANCELED);
     const flags = C.IORING_ASYNC_CANCEL_ALL | C.IORING_ASYNC_CANCEL_FD;
-    this.#start({ opcode: C.IORING_OP_ASYNC_CANCEL, fd: endpoint.fd, opFlags: flags }, () => {});
+    this.#calls.start({ opcode: C.IORING_OP_ASYNC_CANCEL, fd: endpoint.fd, opFlags: flags }, () => {});
     this.commit();
     // connect(AF_UNSPEC) drops the send queue and releases its memory.
     if (endpoint.family !== C.AF_UNIX) this.#system.libc.call.connect(endpoint.fd, new Uint8Array(16), 16);
     this.#hub.dispatch();
   }
 
-  // Calls
-
-  #start(
-    { opcode, fd, ioprio = 0, address = 0n, length = 0, offsetLow = 0, offsetHigh = 0, opFlags = 0, buffer = 0 }: Entry,
-    onResult: Call["onResult"],
-  ): Call {
-    const { raw, u32, out } = this.#hub.core;
-    const low = Number(address & 0xffffffffn);
-    const high = Number(address >> 32n);
-    const prepare = () => raw.ring_call(opcode, ioprio, fd, low, high, length, offsetLow, offsetHigh, opFlags, buffer);
-    let slot = prepare();
-    if (slot < 0 && this.#makeRoom()) slot = prepare();
-    if (slot < 0) throw systemError("io_uring_enter", ERRNO.EAGAIN, "start an operation");
-    const call = { slot, generation: u32[out], onResult };
-    this.#calls[slot] = call;
-    this.#callCount += 1;
-    this.#hub.schedule();
-    return call;
-  }
-
-  #cancel(call: Call): void {
-    const { raw } = this.#hub.core;
-    if (this.#calls[call.slot] !== call) return;
-    if (raw.ring_cancel(call.slot, call.generation) === FAULT.NO_ROOM && this.#makeRoom()) {
-      raw.ring_cancel(call.slot, call.generation);
-    }
-    this.#hub.schedule();
-  }
-
-  /** The result of one operation for a socket. Giving up waits for the kernel to have given up, and takes a result that won. */
-  async #call(inflow: Inflow, entry: Entry, signal: AbortSignal | undefined): Promise<number> {
-    if (inflow.stopped !== undefined) throw inflow.stopped;
-    signal?.throwIfAborted();
-    let call!: Call;
-    const result = new Promise<number>((resolve) => call = this.#start(entry, resolve));
-    inflow.calls.add(call);
-    const cancel = () => this.#cancel(call);
-    signal?.addEventListener("abort", cancel);
-    try {
-      const value = await result;
-      if (value < 0 && inflow.stopped !== undefined) throw inflow.stopped;
-      if (value === -ERRNO.ECANCELED) signal?.throwIfAborted();
-      return value;
-    } finally {
-      inflow.calls.delete(call);
-      signal?.removeEventListener("abort", cancel);
-    }
-  }
+  // What comes in
 
   stop(endpoint: Endpoint, reason: unknown): void {
-    const inflow = this.#inflows.get(endpoint);
-    if (inflow === undefined) return;
-    inflow.stopped = reason;
-    inflow.receiving.fail(reason);
-    endpoint.readers.fail(reason);
-    endpoint.acceptors.fail(reason);
-    for (const call of inflow.calls) this.#cancel(call);
-    if (inflow.polling !== undefined) this.#cancel(inflow.polling);
-    if (inflow.accepting !== undefined) this.#cancel(inflow.accepting);
-    for (const fd of inflow.accepted.splice(0)) this.#system.libc.call.close(fd);
+    this.#inflows.get(endpoint)?.stop(reason);
   }
 
   async connect(endpoint: Endpoint, name: Uint8Array, what: string, signal?: AbortSignal): Promise<void> {
     // The kernel copies the address as it takes the entry.
     new Uint8Array(this.#name.view.buffer, this.#name.view.byteOffset, name.length).set(name);
-    const entry = { opcode: C.IORING_OP_CONNECT, fd: endpoint.fd, address: this.#name.address, offsetLow: name.length };
-    const connecting = endpoint.pending(() => this.#call(this.#inflows.get(endpoint)!, entry, signal));
+    const entry = { opcode: C.IORING_OP_CONNECT, address: this.#name.address, offsetLow: name.length };
+    const connecting = endpoint.pending(() => this.#inflowOf(endpoint).call(entry, signal));
     this.commit();
     this.#hub.dispatch();
     const result = await connecting;
     if (result < 0) throw systemError("connect", -result, what);
   }
 
-  async accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {
-    const inflow = this.#inflows.get(endpoint)!;
-    const fd = endpoint.acceptors.size === 0 ? inflow.accepted.shift() : undefined;
-    if (fd !== undefined) return await this.#hub.inTurn(fd);
-    return await endpoint.pending(() => {
-      const accepted = endpoint.acceptors.wait(undefined, signal);
-      this.#keepAccepting(endpoint, inflow);
-      return accepted;
-    });
-  }
-
-  /** One operation accepts connection after connection, as long as somebody waits for one or few wait to be asked for. */
-  #keepAccepting(endpoint: Endpoint, inflow: Inflow): void {
-    if (inflow.accepting !== undefined || inflow.stopped !== undefined || endpoint.acceptors.size === 0) return;
-    const opFlags = C.SOCK_CLOEXEC;
-    const entry = { opcode: C.IORING_OP_ACCEPT, fd: endpoint.fd, ioprio: C.IORING_ACCEPT_MULTISHOT, opFlags };
-    inflow.accepting = this.#start(entry, (result, more) => {
-      if (!more) inflow.accepting = undefined;
-      this.#onAccepted(endpoint, inflow, result);
-      this.#keepAccepting(endpoint, inflow);
-    });
-  }
-
-  #onAccepted(endpoint: Endpoint, inflow: Inflow, result: number): void {
-    if (result >= 0) {
-      if (inflow.stopped !== undefined) this.#system.libc.call.close(result);
-      else inflow.accepted.push(result);
-    } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
-      let told = false;
-      endpoint.acceptors.serve(() => {
-        if (told) return undefined;
-        told = true;
-        throw systemError("accept4", -result, "accept a connection");
-      });
-    }
-    endpoint.acceptors.serve(() => inflow.accepted.shift());
-    if (inflow.accepted.length >= MAX_ACCEPTED && inflow.accepting !== undefined) this.#cancel(inflow.accepting);
+  accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {
+    return this.#inflowOf(endpoint).accept(signal);
   }
 
   receiveNow(endpoint: Endpoint, target: Target): number | undefined {
-    return this.#inflows.get(endpoint)!.receiving.free ? this.#inbox.tryReceive(endpoint, target) : undefined;
+    return this.#inflowOf(endpoint).receiveNow(target);
   }
 
-  async attempt<R>(endpoint: Endpoint, attempt: Attempt<R>, signal?: AbortSignal): Promise<R> {
-    const found = endpoint.readers.size === 0 ? attempt() : undefined;
-    if (found !== undefined) return await this.#hub.inTurn(found);
-    this.#poll(endpoint, this.#inflows.get(endpoint)!);
-    return await (endpoint.readers.wait(attempt, signal) as Promise<R>);
+  receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {
+    return this.#inflowOf(endpoint).receive(target, signal);
   }
 
-  /** One poll serves all who wait. It is asked anew: one that stays would complete for every datagram that nobody waits for. */
-  #poll(endpoint: Endpoint, inflow: Inflow): void {
-    if (inflow.polling !== undefined || inflow.stopped !== undefined) return;
-    const entry = { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN };
-    inflow.polling = this.#start(entry, (result) => {
-      inflow.polling = undefined;
-      if (result & C.POLLERR) this.#hub.errorQueue.read(endpoint);
-      if (result >= 0) endpoint.readers.serve((attempt) => attempt());
-      else endpoint.readers.fail(systemError("poll", -result, "wait for data"));
-      if (endpoint.readers.size > 0) this.#poll(endpoint, inflow);
-    });
+  attempt<R>(endpoint: Endpoint, attempt: Attempt<R>, signal?: AbortSignal): Promise<R> {
+    return this.#inflowOf(endpoint).attempt(attempt, signal);
   }
 
-  /** Reads the error queue of a socket whenever there is something, until the socket is stopped. A poll tells errors unasked. */
-  #pollErrors(endpoint: Endpoint): void {
-    const inflow = this.#inflows.get(endpoint)!;
-    const call = this.#start({ opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd }, (result) => {
-      inflow.calls.delete(call);
-      if (result < 0 || inflow.stopped !== undefined) return;
-      this.#hub.errorQueue.read(endpoint);
-      this.#pollErrors(endpoint);
-    });
-    inflow.calls.add(call);
+  readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
+    return this.#inflowOf(endpoint).readable(signal);
   }
 
-  async receive(endpoint: Endpoint, target: Target, signal?: AbortSignal): Promise<number> {
-    const inflow = this.#inflows.get(endpoint)!;
-    const buffer = this.ring.bufferOf(target.offset, target.byteLength);
-    await inflow.receiving.take(signal);
-    try {
-      for (;;) {
-        if (inflow.stopped !== undefined) throw inflow.stopped;
-        const received = buffer < 0
-          ? this.#inbox.tryReceive(endpoint, target) ?? await this.#wait(endpoint, inflow, signal)
-          : await this.#read(endpoint, inflow, target, buffer, signal);
-        if (received !== undefined) return received;
-      }
-    } finally {
-      inflow.receiving.leave();
-    }
-  }
-
-  /** Reads into a registered buffer; `undefined` to try again. */
-  async #read(
-    endpoint: Endpoint,
-    inflow: Inflow,
-    { offset, byteLength }: Target,
-    buffer: number,
-    signal: AbortSignal | undefined,
-  ): Promise<number | undefined> {
-    const entry = {
-      opcode: C.IORING_OP_READ_FIXED,
-      fd: endpoint.fd,
-      address: this.#arena + BigInt(offset),
-      length: byteLength,
-      offsetLow: NO_OFFSET,
-      offsetHigh: NO_OFFSET,
-      buffer,
-    };
-    const bytes = await this.#call(inflow, entry, signal);
-    if (bytes === -ERRNO.EINTR || bytes === -ERRNO.EAGAIN) return undefined;
-    return this.#inbox.received(endpoint, bytes);
-  }
-
-  /** Waits until a receive would find something. */
-  async #wait(endpoint: Endpoint, inflow: Inflow, signal: AbortSignal | undefined): Promise<undefined> {
-    const result = await this.#call(
-      inflow,
-      { opcode: C.IORING_OP_POLL_ADD, fd: endpoint.fd, opFlags: C.POLLIN },
-      signal,
-    );
-    if (result < 0) throw systemError("poll", -result, "wait for data");
-  }
-
-  async readable(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
-    if (this.#inbox.isReadable(endpoint)) return await this.#hub.inTurn(undefined);
-    await endpoint.pending(() => this.#wait(endpoint, this.#inflows.get(endpoint)!, signal));
+  #inflowOf(endpoint: Endpoint): RingInflow {
+    return this.#inflows.get(endpoint)!;
   }
 
   // Waking up
@@ -540,17 +337,4 @@ export class UringEngine implements Engine {
     this.ring.close();
     this.#bell.close();
   }
-}
-
-/** An entry of the submission ring. */
-interface Entry {
-  opcode: number;
-  fd: number;
-  ioprio?: number;
-  address?: bigint;
-  length?: number;
-  offsetLow?: number;
-  offsetHigh?: number;
-  opFlags?: number;
-  buffer?: number;
 }
