@@ -257,10 +257,12 @@ impl<C: Counting> Ledger<'_, C> {
         }
     }
 
-    /// A datagram that failed goes back to the front of the queue; whoever is told decides.
+    /// A datagram that failed goes back to the front of the queue; whoever is told decides. If he gave it up he is told so:
+    /// for any other reason he might try again.
     fn give_back(&mut self, socket: u32, send: u32, errno: i32) {
+        let given_up = self.sends[send].flags & send::GIVEN_UP != 0;
         self.put_first(socket, send);
-        self.failed(send, errno);
+        self.failed(send, if given_up { ECANCELED } else { errno });
     }
 
     /// Puts a datagram to the front of the queue. Trains that have begun come before all others: what they have in flight

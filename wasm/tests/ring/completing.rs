@@ -120,8 +120,8 @@ impl Model {
         self.operations -= 1;
         match send {
             Some(slot) => {
-                self.first_again(slot);
-                self.expect_failure(slot, errno);
+                let given_up = self.first_again(slot);
+                self.expect_failure(slot, if given_up { ECANCELED } else { errno });
             }
             None if errno != ECANCELED => self.socket(socket).error = errno,
             None => {}

@@ -1,7 +1,7 @@
 //! Single conversations about trains: who segments them, and what becomes of those that come only half of the way.
 
 use crate::machine::records::Extra;
-use crate::machine::request::{Mistake, ECANCELED, EIO, ENOBUFS};
+use crate::machine::request::{Mistake, EAGAIN, ECANCELED, EIO, ENOBUFS};
 use crate::machine::{Start, World};
 use crate::spelled_out::{datagram, go, learn, queue, separate, train, SIZES};
 use ringlet_core::batch::Reason;
@@ -179,6 +179,28 @@ fn a_train_that_was_given_up_stops_at_a_segment() {
         let (kind, value) = expected;
         assert_eq!(events(&world), [Event { kind, send, generation: 1, value }]);
         world.finish();
+    }
+}
+
+/// A datagram that was given up fails by itself, for a reason that would have it tried again: it is not.
+#[test]
+fn a_datagram_that_was_given_up_is_not_tried_again() {
+    for (errno, more) in [(EIO, false), (EIO, true), (EAGAIN, false)] {
+        let mut world = separate(Mistake::None);
+        let (socket, fd) = datagram(&mut world);
+        let send = train(&mut world, socket, &[3000], Extra::train(1000));
+        go(&mut world);
+        world.abandon(send);
+        world.kernel.answer(fd, -errno, more);
+        world.reap();
+        if more {
+            world.kernel.notify_oldest(false);
+            world.reap();
+        }
+        assert_eq!(events(&world), [Event { kind: FAILED, send, generation: 1, value: ECANCELED as u32 }]);
+        world.cancel(send);
+        world.finish();
+        assert_eq!((world.core.counters().failed, world.seen.trains_refused), (1, 0));
     }
 }
 
