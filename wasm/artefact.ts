@@ -17,7 +17,7 @@ export interface Artefact {
 
 /** The committed build. */
 export const ARTEFACT: Artefact = {
-  sourceSha256: "f4e67497efcb6c0c2ff9a34437c78f0126b06ad09fc3a59a50e43d166e54ed95",
+  sourceSha256: "eaac04bcbe70ba186e7c47ccb425a10478f977dca9d1ef02e8c9fd26e1b9035f",
   wasmSha256: "c95e52481894e35b917d3e9311a52f184701d0805edc21f2f3175735129d042e",
   wasmBytes: 37067,
   tools: {
