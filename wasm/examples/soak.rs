@@ -53,6 +53,8 @@ struct Sums {
     ids: u64,
     late: u64,
     wraps: u64,
+    trains: u64,
+    segments: u64,
 }
 
 /// Leases, sockets and sends with ids, as the error queue has them.
@@ -83,6 +85,8 @@ fn without_rings(random: &mut Random, operations: u64, sums: &mut Sums) {
     sums.released += world.counters.released;
     sums.ids += world.counters.ids_copied + world.counters.ids_not_copied;
     sums.wraps += (first > u32::MAX - NEAR) as u64;
+    sums.trains += world.seen.trains;
+    sums.segments += world.seen.segments;
 }
 
 /// Sends through io_uring, with a scripted kernel on the other side.
@@ -120,6 +124,8 @@ fn with_rings(random: &mut Random, operations: u64, sums: &mut Sums) {
     sums.released += counters.released;
     sums.ids += counters.ids_copied + counters.ids_not_copied;
     sums.late += counters.late_completions;
+    sums.trains += world.seen.trains;
+    sums.segments += world.seen.segments;
     sums.wraps += (start.first.0 > u32::MAX - NEAR || start.first.1 > u32::MAX - NEAR) as u64;
 }
 
@@ -148,8 +154,9 @@ fn main() {
             println!("soak: {done} operations in {seconds} s, {rate:.1} million a second");
         }
     }
-    let Sums { lent, released, ids, late, wraps } = sums;
+    let Sums { lent, released, ids, late, wraps, trains, segments } = sums;
     assert_eq!(lent, released);
     println!("soak: seed {seed}: lent {lent}, released {released}, in flight 0; {ids} ids, {late} late completions");
+    println!("soak: {trains} trains, {segments} segments of others");
     println!("soak: {wraps} of {worlds} worlds at 2^32");
 }

@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::queue::Withdrawn;
-use crate::send::{self, Mmsghdr, Msghdr};
+use crate::send::{self, Iovec, Mmsghdr, Msghdr};
 use crate::seq::{self, Counting};
 use crate::socket::{self, Socket};
 use crate::Fault;
@@ -145,6 +145,11 @@ impl<C: Counting> Ledger<'_, C> {
     /// Message `i`, for whoever plays the kernel.
     pub fn batch_message(&mut self, i: u32) -> &mut Mmsghdr {
         &mut self.batch[i]
+    }
+
+    /// Iovec `i` of those that segments in the batch point to, for whoever plays the kernel.
+    pub fn staged(&self, i: u32) -> Iovec {
+        self.staging[i]
     }
 
     fn head(&mut self, slot: u32, generation: u32) -> Result<u32, Fault> {

@@ -257,27 +257,40 @@ impl<C: Counting> Ledger<'_, C> {
         }
     }
 
-    /// A datagram that failed goes back to the front of the queue; whoever is told decides.
+    /// A datagram that failed goes back to the front of the queue; whoever is told decides. If he gave it up he is told so:
+    /// for any other reason he might try again.
     fn give_back(&mut self, socket: u32, send: u32, errno: i32) {
+        let given_up = self.sends[send].flags & send::GIVEN_UP != 0;
         self.put_first(socket, send);
-        self.failed(send, errno);
+        self.failed(send, if given_up { ECANCELED } else { errno });
     }
 
-    /// Puts a datagram to the front of the queue.
+    /// Puts a datagram to the front of the queue. Trains that have begun come before all others: what they have in flight
+    /// comes back only when they go on, so they may not wait behind one that waits for that.
     fn put_first(&mut self, socket: u32, send: u32) {
-        let record = &mut self.sockets[socket];
-        let head = record.head;
-        record.head = send + 1;
-        if head == 0 {
-            record.tail = send + 1;
+        let begun = |record: &send::Send| record.left != record.bytes;
+        let (mut before, mut after) = (0, self.sockets[socket].head);
+        if !begun(&self.sends[send]) {
+            while after != 0 && begun(&self.sends[after - 1]) {
+                before = after;
+                after = self.sends[after - 1].link;
+            }
+        }
+        if before == 0 {
+            self.sockets[socket].head = send + 1;
         } else {
-            self.sends[head - 1].back = send + 1;
+            self.sends[before - 1].link = send + 1;
+        }
+        if after == 0 {
+            self.sockets[socket].tail = send + 1;
+        } else {
+            self.sends[after - 1].back = send + 1;
         }
         let record = &mut self.sends[send];
         record.state = send::QUEUED;
         record.flags &= !send::GIVEN_UP;
-        record.link = head;
-        record.back = 0;
+        record.link = after;
+        record.back = before;
     }
 
     fn failed(&mut self, send: u32, errno: i32) {

@@ -126,10 +126,9 @@ impl<C: Counting> Ledger<'_, C> {
         let segmented = self.sockets[slot].flags & socket::UNSEGMENTED == 0;
         let record = self.send_record(send);
         let (zero_copy, bytes) = (record.flags & send::ZERO_COPY != 0, record.next_bytes(segmented));
-        let mut entry = self.datagram_entry(send, self.sockets[slot].fd);
-        if record.segment != 0 && !segmented {
-            self.only_a_segment(&mut entry, send, bytes);
-        }
+        let fd = self.sockets[slot].fd;
+        let only_a_segment = record.segment != 0 && !segmented;
+        let entry = if only_a_segment { self.segment_entry(send, fd, bytes) } else { self.datagram_entry(send, fd) };
         let op = self.start(entry, slot, send, bytes, zero_copy);
         let record = &mut self.sends[send];
         record.state = send::SUBMITTED;
@@ -175,15 +174,19 @@ impl<C: Counting> Ledger<'_, C> {
         self.staged_messages < self.batch.len() && self.staged_iovecs + send::LEASES as u32 <= self.staging.len()
     }
 
-    /// Turns the entry of a train into that of its next segment, in a message of its own without the control message
-    /// that has the kernel segment it.
+    /// The entry of the next segment of a train, in a message of its own without the control message that has the kernel
+    /// segment it.
     #[cold]
-    fn only_a_segment(&mut self, entry: &mut Entry, send: u32, bytes: u32) {
+    fn segment_entry(&mut self, send: u32, fd: i32, bytes: u32) -> Entry {
+        let first = self.staged_iovecs;
         let header = self.stage_segment(send, bytes);
         let message = self.staged_messages;
         self.batch[message] = Mmsghdr { header, ..Mmsghdr::default() };
         self.staged_messages += 1;
-        entry.addr = self.core_base + self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
+        let at = self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
+        // The train's own iovecs are others, and may lie in another buffer.
+        let parts = self.staging.0.get(first as usize..self.staged_iovecs as usize).unwrap_or(&[]);
+        self.message_entry(send, fd, at, parts)
     }
 
     /// The message of the next segment of a train, whose iovecs are staged: there is room.
@@ -228,16 +231,22 @@ impl<C: Counting> Ledger<'_, C> {
                     self.describe(&mut entry, self.buffer_of(base, len));
                 }
             }
-            _ => {
-                entry.opcode = if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
-                entry.addr = self.core_base + self.sends_at as u64 + self.message_at(send);
-                entry.len = 1;
-                if zero_copy {
-                    let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
-                    let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
-                    self.describe(&mut entry, first.filter(|_| parts.iter().all(|part| buffer(part) == first)));
-                }
-            }
+            _ => return self.message_entry(send, fd, self.sends_at as u64 + self.message_at(send), parts),
+        }
+        entry
+    }
+
+    /// The entry of a message of a datagram, which lies `at` bytes from the start of the core's memory and has these
+    /// iovecs.
+    fn message_entry(&self, send: u32, fd: i32, at: u64, parts: &[Iovec]) -> Entry {
+        let zero_copy = self.send_record(send).flags & send::ZERO_COPY != 0;
+        let opcode = if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
+        let addr = self.core_base + at;
+        let mut entry = Entry { opcode, fd, op_flags: MSG_NOSIGNAL, addr, len: 1, ..Entry::default() };
+        if zero_copy {
+            let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
+            let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
+            self.describe(&mut entry, first.filter(|_| parts.iter().all(|part| buffer(part) == first)));
         }
         entry
     }

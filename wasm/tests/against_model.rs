@@ -2,26 +2,41 @@
 
 mod model;
 
-use model::{Op, World};
+use model::{Op, Seen, World, ARENA_BASE, CORE_BASE};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestError, TestRunner};
 use ringlet_core::layout::Sizes;
+use ringlet_core::queue::Withdrawn;
 use ringlet_core::store::Store;
+use ringlet_core::Fault;
 
 /// Ids start where they are about to wrap, more often than not.
 fn first_id() -> impl Strategy<Value = u32> {
     prop_oneof![3 => (0u32..40).prop_map(|back| 0u32.wrapping_sub(back)), 1 => any::<u32>()]
 }
 
-fn run(sizes: Sizes, piece: u32, first_id: u32, ops: &[Op]) {
+/// Mostly sends.
+fn sends() -> impl Strategy<Value = Vec<Op>> {
+    vec((prop_oneof![1 => 0u8..8, 3 => 13u8..40], any::<u32>(), any::<u32>(), any::<u32>()), 1..600)
+}
+
+fn run(sizes: Sizes, piece: u32, first_id: u32, ops: &[Op]) -> Seen {
+    run_with(false, sizes, piece, first_id, ops)
+}
+
+fn run_with(mistake: bool, sizes: Sizes, piece: u32, first_id: u32, ops: &[Op]) -> Seen {
     let mut store = Store::new(sizes);
     let mut world = World::new(store.ledger(piece), sizes, piece, first_id);
+    world.advances_by_trains = mistake;
     for &op in ops {
         world.step(op);
         world.check();
         world.check_records();
     }
     world.finish();
+    world.seen
 }
 
 proptest! {
@@ -50,13 +65,121 @@ proptest! {
     /// Mostly ids: queues are filled and completed without end.
     #[test]
     fn completing(
-        ops in vec((prop_oneof![1 => 0u8..8, 3 => 13u8..40], any::<u32>(), any::<u32>(), any::<u32>()), 1..600),
+        ops in sends(),
         first_id in first_id(),
         window in 0u32..7,
     ) {
         let sizes = Sizes { arena: 1 << 18, leases: 60, sends: 30, sockets: 2, window: 1 << window, ring: 0 };
         run(sizes, 0, first_id, &ops);
     }
+}
+
+const TRAINS: Sizes = Sizes { arena: 1 << 18, leases: 60, sends: 30, sockets: 2, window: 64, ring: 0 };
+
+/// What the random operations are for does happen.
+#[test]
+fn rare_things_happen() {
+    let mut runner = TestRunner::deterministic();
+    let mut all = Vec::new();
+    for _ in 0..4_000 {
+        let ops = sends().new_tree(&mut runner).expect("operations").current();
+        all.push(run(TRAINS, 0, 0, &ops));
+    }
+    let sum = |count: fn(&Seen) -> u64| all.iter().map(count).sum::<u64>();
+    for (what, times) in [
+        ("trains", sum(|seen| seen.trains)),
+        ("segments", sum(|seen| seen.segments)),
+        ("segments that cross leases", sum(|seen| seen.crossing)),
+        ("trains refused", sum(|seen| seen.refused)),
+        ("trains refused while others were out", sum(|seen| seen.refused_later)),
+        ("trains cut", sum(|seen| seen.cut)),
+    ] {
+        println!("{what}: {times}");
+        assert!(times > 10, "{what}: {times}");
+    }
+}
+
+/// The same operations, with a mistake, must fail.
+#[test]
+fn control_advancing_by_a_train_instead_of_a_segment_is_noticed() {
+    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    let result = TestRunner::new(config).run(&sends(), |ops| {
+        run_with(true, TRAINS, 0, 0, &ops);
+        Ok(())
+    });
+    match result {
+        Err(TestError::Fail(reason, ops)) => {
+            println!("{} operations: {reason}", ops.len());
+            assert!(reason.message().contains("done"), "{reason}");
+        }
+        other => panic!("the control was not caught: {other:?}"),
+    }
+}
+
+/// A train of two leases goes as one, is refused, and goes segment by segment, each with an id of its own; with its leases
+/// to come back when the last of them did.
+#[test]
+fn a_train_that_is_refused_goes_segment_by_segment() {
+    let mut store = Store::new(TRAINS);
+    let mut core = store.ledger::<ringlet_core::seq::Kernel>(0);
+    core.set_bases(CORE_BASE, ARENA_BASE);
+    let (socket, generation) = core.socket_new(1, u32::MAX).expect("a socket");
+    // The destination, one more control message, and segments of 1000 bytes.
+    let send = core.send_new(socket, generation, 1, 16 | 48 << 8 | 1000 << 16).expect("a send");
+    let starts = [1500, 700].map(|bytes| {
+        let lease = core.leases.take(bytes, 64).expect("room");
+        core.send_lease(send, 1, lease, 1, 0, bytes).expect("a part");
+        ARENA_BASE + core.leases.record(lease).offset as u64
+    });
+    core.send_queue(send, 1).expect("an open send");
+    let filled = core.batch_fill(socket, generation, 8).expect("a batch");
+    assert_eq!((filled.messages, filled.bytes), (1, 2200));
+    assert_eq!(core.batch_message(0).header.control_len, 48);
+    assert_eq!(core.accept(send, 1, 1000, true), Err(Fault::Range), "all or nothing");
+
+    core.socket_unsegmented(socket, generation).expect("a socket");
+    let [first, second] = starts;
+    for (id, expected) in
+        [vec![(first, 1000)], vec![(first + 1000, 500), (second, 500)], vec![(second + 500, 200)]].iter().enumerate()
+    {
+        let bytes = expected.iter().map(|part| part.1).sum::<u64>();
+        let filled = core.batch_fill(socket, generation, 8).expect("a batch");
+        assert_eq!((filled.messages, filled.bytes), (1, bytes));
+        let header = core.batch_message(0).header;
+        assert_eq!((header.name_len, header.control_len, header.iov_len), (16, 24, expected.len() as u64));
+        let parts: Vec<_> =
+            (0..header.iov_len as u32).map(|i| core.staged(i)).map(|part| (part.base, part.len)).collect();
+        assert_eq!(parts, *expected);
+        core.batch_message(0).len = bytes as u32;
+        let left = (id < 2) as u32;
+        assert_eq!(core.batch_done(socket, generation, 1), Ok((left, bytes)));
+        assert_eq!(core.socket(socket, generation).expect("a socket").next, id as u32 + 1);
+    }
+    core.complete(socket, generation, 0, 1, false).expect("a socket");
+    assert_eq!(core.leases.in_flight(), (2, 2200));
+    core.complete(socket, generation, 2, 2, false).expect("a socket");
+    assert_eq!(core.leases.in_flight(), (0, 0));
+}
+
+/// Half of a train is out when somebody takes it back: what goes next is whole, and the leases follow the ids.
+#[test]
+fn half_a_train_is_taken_back() {
+    let mut store = Store::new(TRAINS);
+    let mut core = store.ledger::<ringlet_core::seq::Kernel>(0);
+    let (socket, generation) = core.socket_new(1, u32::MAX).expect("a socket");
+    core.socket_unsegmented(socket, generation).expect("a socket");
+    for _ in 0..2 {
+        let lease = core.leases.take(2500, 64).expect("room");
+        core.send_one(socket, generation, 1, 24 << 8 | 1000 << 16, lease, 1, 0, 2500).expect("a send");
+    }
+    assert_eq!(core.accept(0, 1, 1000, true), Ok((0, 1500)));
+    assert_eq!(core.accept(0, 1, 500, true), Err(Fault::Range), "not the last one");
+    let withdrawn = core.batch_fail(socket, generation, 5).expect("a head");
+    assert_eq!(withdrawn, (0, 1, Withdrawn { accepted: 1000, whole: false }));
+    assert_eq!(core.leases.in_flight(), (2, 5000));
+    assert_eq!(core.batch_fill(socket, generation, 8).map(|filled| (filled.messages, filled.bytes)), Ok((1, 1000)));
+    core.complete(socket, generation, 0, 0, false).expect("a socket");
+    assert_eq!(core.leases.in_flight(), (1, 2500));
 }
 
 /// What a walk of the request's class would miss is found: a larger block in which the alignment surely fits.

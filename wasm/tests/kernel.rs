@@ -9,6 +9,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use ringlet_core::events;
 use ringlet_core::layout::Sizes;
 use ringlet_core::ledger::Ledger;
+use ringlet_core::send::SEGMENT_CONTROL_BYTES;
 use ringlet_core::seq::{Counting, Kernel};
 use ringlet_core::store::Store;
 use std::collections::{HashMap, VecDeque};
@@ -52,7 +53,7 @@ impl Counting for WalksByOrder {
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A send of so many leases, accepted in so many parts.
+    /// A send of so many leases, accepted in so many parts; a train, in so many segments or one less.
     Send { leases: u32, parts: u32 },
     /// A failed call that takes an id, which the program knows.
     FailKnown,
@@ -78,6 +79,8 @@ const LEASE_BYTES: u32 = 64;
 struct Simulated<'a, C: Counting> {
     core: Ledger<'a, C>,
     socket: (u32, u32),
+    /// It is a datagram socket whose trains go segment by segment.
+    trains: bool,
     next: u32,
     /// Ids that are not completed, in runs without holes, oldest first; with the send that they stand for.
     held: VecDeque<(u32, Option<u32>)>,
@@ -95,13 +98,19 @@ impl<C: Counting> Simulated<'_, C> {
 
     /// One send; every part of it takes an id.
     fn send(&mut self, leases: u32, parts: u32) -> Result<(), String> {
-        let parts = parts.min(leases);
+        let mut left = leases * LEASE_BYTES;
+        let (mut parts, mut part, mut extra) = (parts.min(leases), LEASE_BYTES, 0);
+        if self.trains {
+            part = left.div_ceil(parts);
+            parts = left.div_ceil(part);
+            extra = (SEGMENT_CONTROL_BYTES as u32) << 8 | part << 16;
+        }
         if self.span() + parts > WINDOW {
             return Ok(());
         }
         let (socket, generation) = self.socket;
         let say = |fault| format!("refused: {fault:?}");
-        let send = self.core.send_new(socket, generation, 1, 0).map_err(say)?;
+        let send = self.core.send_new(socket, generation, 1, extra).map_err(say)?;
         let send_generation = self.core.send_record(send).generation;
         for _ in 0..leases {
             let lease = self.core.leases.take(LEASE_BYTES, 64).map_err(say)?;
@@ -110,8 +119,9 @@ impl<C: Counting> Simulated<'_, C> {
         }
         self.core.send_queue(send, send_generation).map_err(say)?;
         self.parts.insert(send, parts);
-        for part in 0..parts {
-            let bytes = if part + 1 == parts { (leases - part) * LEASE_BYTES } else { LEASE_BYTES };
+        for i in 1..=parts {
+            let bytes = if i == parts { left } else { part };
+            left -= bytes;
             self.core.accept(send, send_generation, bytes, true).map_err(say)?;
             self.held.push_back((self.next, Some(send)));
             self.next = self.next.wrapping_add(1);
@@ -209,16 +219,18 @@ impl<C: Counting> Simulated<'_, C> {
 
 /// Holds a conversation, after which nothing may be out. A strict one ends at the first thing that goes wrong; the
 /// other goes on, as a program with the mistake would, and only asks what was lost.
-fn converse<C: Counting>(first_id: u32, steps: &[Step], strict: bool) -> Result<(), String> {
+fn converse<C: Counting>((first_id, trains): (u32, bool), steps: &[Step], strict: bool) -> Result<(), String> {
     let sizes = Sizes { arena: 1 << 16, leases: 256, sends: 128, sockets: 1, window: WINDOW, ring: 0 };
     let mut store = Store::new(sizes);
     let mut core = store.ledger::<C>(0);
-    // A datagram is taken whole; parts need a stream.
-    let socket = core.socket_new(0, u32::MAX).expect("a socket");
+    // A datagram is taken whole; parts need a stream, or trains.
+    let socket = core.socket_new(trains as u32, u32::MAX).expect("a socket");
+    core.socket_unsegmented(socket.0, socket.1).expect("a socket");
     core.socket_set_next(socket.0, socket.1, first_id).expect("an idle socket");
     let mut kernel = Simulated {
         core,
         socket,
+        trains,
         next: first_id,
         held: VecDeque::new(),
         parts: HashMap::new(),
@@ -255,27 +267,25 @@ fn converse<C: Counting>(first_id: u32, steps: &[Step], strict: bool) -> Result<
     Ok(())
 }
 
-fn conversations() -> impl Strategy<Value = (u32, Vec<Step>)> {
-    ((0u32..60).prop_map(|back| 0u32.wrapping_sub(back)), vec(step(), 1..200))
+fn conversations() -> impl Strategy<Value = ((u32, bool), Vec<Step>)> {
+    (((0u32..60).prop_map(|back| 0u32.wrapping_sub(back)), any::<bool>()), vec(step(), 1..200))
 }
 
 #[test]
 fn nothing_is_lost() {
     let mut runner = TestRunner::new(Config { cases: 2_000, ..Config::default() });
     runner
-        .run(&conversations(), |(first_id, steps)| {
-            converse::<Kernel>(first_id, &steps, true).map_err(TestCaseError::fail)
-        })
+        .run(&conversations(), |(start, steps)| converse::<Kernel>(start, &steps, true).map_err(TestCaseError::fail))
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The same test over a core with a mistake must fail, and the buffers it loses must be seen.
 fn loses_buffers<C: Counting + std::fmt::Debug>() {
     let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
-    let result = runner
-        .run(&conversations(), |(first_id, steps)| converse::<C>(first_id, &steps, false).map_err(TestCaseError::fail));
+    let result =
+        runner.run(&conversations(), |(start, steps)| converse::<C>(start, &steps, false).map_err(TestCaseError::fail));
     match result {
-        Err(TestError::Fail(reason, (first_id, steps))) => {
+        Err(TestError::Fail(reason, ((first_id, _), steps))) => {
             println!("from id {first_id}, {} steps: {reason}", steps.len());
             assert!(reason.message().starts_with("lost "), "{reason}");
         }
@@ -297,7 +307,18 @@ fn control_walking_ranges_by_order_loses_buffers() {
 #[test]
 fn one_wrap() {
     let steps = [Step::Send { leases: 1, parts: 1 }, Step::Send { leases: 1, parts: 1 }];
-    assert_eq!(converse::<Kernel>(u32::MAX, &steps, true), Ok(()));
-    assert_eq!(converse::<JumpsToOne>(u32::MAX, &steps, false), Err("lost 1 buffers of 2".into()));
-    assert_eq!(converse::<WalksByOrder>(u32::MAX, &steps, false), Err("lost 2 buffers of 2".into()));
+    let start = (u32::MAX, false);
+    assert_eq!(converse::<Kernel>(start, &steps, true), Ok(()));
+    assert_eq!(converse::<JumpsToOne>(start, &steps, false), Err("lost 1 buffers of 2".into()));
+    assert_eq!(converse::<WalksByOrder>(start, &steps, false), Err("lost 2 buffers of 2".into()));
+}
+
+/// The same in the middle of a train.
+#[test]
+fn one_wrap_between_two_segments() {
+    let steps = [Step::Send { leases: 2, parts: 2 }];
+    let start = (u32::MAX, true);
+    assert_eq!(converse::<Kernel>(start, &steps, true), Ok(()));
+    assert_eq!(converse::<JumpsToOne>(start, &steps, false), Err("lost 2 buffers of 2".into()));
+    assert_eq!(converse::<WalksByOrder>(start, &steps, false), Err("lost 2 buffers of 2".into()));
 }

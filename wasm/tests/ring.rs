@@ -7,6 +7,8 @@ mod machine;
 mod mistakes;
 #[path = "ring/spelled_out.rs"]
 mod spelled_out;
+#[path = "ring/trains.rs"]
+mod trains;
 #[path = "ring/wrap.rs"]
 mod wrap;
 
@@ -114,6 +116,13 @@ fn rare_things_happen() {
         ("released", sum(|seen| seen.released)),
         ("at once", sum(|seen| seen.at_once)),
         ("reaped", sum(|seen| seen.reaped)),
+        ("trains", sum(|seen| seen.trains)),
+        ("segments of trains", sum(|seen| seen.segments)),
+        ("trains refused", sum(|seen| seen.trains_refused)),
+        ("trains refused that were on their way", sum(|seen| seen.trains_refused_later)),
+        ("segments failed", sum(|seen| seen.segments_failed)),
+        ("trains given up half sent", sum(|seen| seen.trains_abandoned)),
+        ("trains cut", sum(|seen| seen.trains_cut)),
     ] {
         println!("{what}: {times}");
         assert!(times > 10, "{what}: {times}");

@@ -5,7 +5,7 @@ use ringlet_core::batch::Reason;
 use ringlet_core::events::{ACCEPTED, RELEASED};
 use ringlet_core::send;
 use ringlet_core::socket::Resolution;
-use ringlet_core::store::SENDS_AT;
+use ringlet_core::store::{SENDS_AT, STAGING_AT};
 
 impl World<'_> {
     pub(super) fn accept(&mut self, a: u32, b: u32, c: u32) {
@@ -19,16 +19,16 @@ impl World<'_> {
                 generation = self.sends[head as usize].last;
             }
         }
-        let left = self
-            .sends
-            .get(slot as usize)
-            .and_then(|slot| slot.live.as_ref())
-            .map_or(1, |send| send.bytes - send.accepted);
+        let send = self.sends.get(slot as usize).and_then(|slot| slot.live.as_ref());
+        let left = send.map_or(1, Send::left);
+        let socket = send.and_then(|send| self.sockets[send.socket as usize].live.as_ref());
+        let next = send.zip(socket).map_or(left, |(send, socket)| send.next(socket));
         let bytes = match b % 8 {
             0 => left + 1,
             1 => 0,
             2 | 3 if left > 1 && self.sends.len() > slot as usize => self.part_of(slot, b >> 3, c),
-            _ => left,
+            4 => left,
+            _ => next,
         };
         let zero_copy = c & 7 != 7;
         let expected = self.expect_accept(slot, generation, bytes, zero_copy);
@@ -51,8 +51,9 @@ impl World<'_> {
         if socket.queue.front() != Some(&slot) {
             return Err(Fault::Busy);
         }
-        let left = send.bytes - send.accepted;
-        if bytes > left || (bytes < left && (bytes == 0 || socket.datagram)) {
+        let left = send.left();
+        let segment = send.by_segment(socket) && bytes == send.extra.segment;
+        if bytes > left || (bytes < left && (bytes == 0 || (socket.datagram && !segment))) {
             return Err(Fault::Range);
         }
         let mut id = 0;
@@ -71,6 +72,12 @@ impl World<'_> {
         }
         if !zero_copy {
             send.copied = true;
+        }
+        if bytes < left && segment || send.begun() {
+            self.seen.segments += 1;
+            self.seen.crossing += (send.ranges(bytes).len() > 1) as u64;
+        } else {
+            self.seen.trains += (send.extra.segment != 0) as u64;
         }
         send.accepted += bytes;
         socket.counters.bytes_accepted += bytes as u64;
@@ -108,7 +115,7 @@ impl World<'_> {
         let mut group = None;
         for &queued in socket.queue.iter().take(max as usize) {
             let send = self.sends[queued as usize].live.as_ref().expect("a send");
-            let left = (send.bytes - send.accepted) as u64;
+            let left = send.next(&socket) as u64;
             if group.is_some_and(|group| group != send.zero_copy) {
                 break;
             }
@@ -128,6 +135,9 @@ impl World<'_> {
             group = Some(send.zero_copy);
             messages += 1;
             bytes += left;
+            if send.by_segment(&socket) {
+                break;
+            }
         }
         assert_eq!((filled.messages, filled.bytes), (messages, bytes), "batch");
         if messages > 0 {
@@ -136,19 +146,30 @@ impl World<'_> {
             assert_eq!(filled.reason, reason);
         }
         for (i, &queued) in socket.queue.iter().take(messages as usize).enumerate() {
-            self.check_message(i as u32, queued);
+            self.check_message(i as u32, queued, &socket);
         }
 
-        // The kernel takes some of them, and stops at the first that it takes in part.
+        if c >> 24 & 63 == 0 {
+            // Of others it takes no trains any more; those in the batch are on their way.
+            self.unsegment(slot, generation);
+        }
+
+        // The kernel takes some of them, and stops at the first that it takes in part, or refuses.
         let mut count = 0;
         let mut accepted = 0;
+        let mut refused = false;
         for i in 0..messages.min(b >> 8 & 63) {
             let head = socket.queue[i as usize];
             let send = self.sends[head as usize].live.as_ref().expect("a send");
-            let left = send.bytes - send.accepted;
+            let left = send.next(&socket);
+            let train = send.extra.segment != 0 && !socket.unsegmented;
+            refused = train && (c >> 12).wrapping_add(i) % 8 == 0;
+            if refused {
+                break;
+            }
             let partial = !socket.datagram && left > 1 && (c >> 8).wrapping_add(i) % 4 == 0;
             let taken = if partial { self.part_of(head, b >> 14, c) } else { left };
-            self.real.batch_message(i).len = taken;
+            self.real.batch_message(i).len = if self.advances_by_trains { send.left() } else { taken };
             let (last, zero_copy) = (send.generation, filled.zero_copy);
             self.expect_accept(head, last, taken, zero_copy).expect("an accepted message");
             accepted += taken as u64;
@@ -162,12 +183,27 @@ impl World<'_> {
         if count > 0 {
             assert_eq!(self.real.batch_done(slot, generation, 1), Err(Fault::Range), "a batch is answered once");
         }
+        if refused {
+            self.refuse(slot, generation, c >> 20);
+        }
+    }
+
+    /// The kernel refused a train, which takes an id now and then, for it takes none of this socket.
+    fn refuse(&mut self, slot: u32, generation: u32, c: u32) {
+        let socket = self.sockets[slot as usize].live.as_ref().expect("a socket");
+        let sends = || self.sends.iter().filter_map(|slot| slot.live.as_ref()).filter(|send| send.socket == slot);
+        self.seen.refused += 1;
+        self.seen.refused_later += sends().any(|send| send.extra.segment != 0 && send.refs != 0) as u64;
+        if socket.ids.len() < self.sizes.window as usize && c & 3 == 0 {
+            self.take_id_of(slot, generation);
+        }
+        self.unsegment(slot, generation);
     }
 
     /// Some bytes of a send, but not all; often up to where one of its leases ends.
     pub(super) fn part_of(&self, slot: u32, b: u32, c: u32) -> u32 {
         let send = self.sends[slot as usize].live.as_ref().expect("a send");
-        let left = send.bytes - send.accepted;
+        let left = send.left();
         let ends = send.parts.iter().scan(0, |end, part| {
             *end += part.bytes;
             Some(*end)
@@ -179,28 +215,24 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn check_message(&mut self, i: u32, slot: u32) {
+    pub(super) fn check_message(&mut self, i: u32, slot: u32, socket: &Socket) {
         let header = self.real.batch_message(i).header;
         let record = self.real.send_record(slot);
         let send = self.sends[slot as usize].live.as_ref().expect("a send");
         let at = CORE_BASE + SENDS_AT as u64 + slot as u64 * size_of::<send::Send>() as u64;
-        assert_eq!(header, record.message, "the record is kept ready");
-        assert_eq!(header.control_len, 0);
-        assert!(header.name == 0 && header.name_len == 0 || header.name == at + send::offsets::NAME as u64);
-        let first = (header.iov - at - send::offsets::IOVECS as u64) / 16;
-        let mut iovecs = record.iovecs[first as usize..][..header.iov_len as usize].iter();
-        let mut skip = send.accepted;
-        for part in &send.parts {
-            if skip >= part.bytes {
-                skip -= part.bytes;
-                continue;
-            }
-            let iovec = iovecs.next().expect("an iovec for every part that is left");
-            assert_eq!(iovec.base, ARENA_BASE + (part.at + skip) as u64, "where the bytes are");
-            assert_eq!(iovec.len, (part.bytes - skip) as u64, "how many are left");
-            skip = 0;
-        }
-        assert_eq!(iovecs.next(), None);
+        let by_segment = send.by_segment(socket);
+        assert!(by_segment || header == record.message, "the record is kept ready");
+        let Extra { name, control, .. } = send.extra;
+        let control = control - if by_segment { send::SEGMENT_CONTROL_BYTES as u32 } else { 0 };
+        let given = |offset: u32, bytes: u32| (if bytes == 0 { 0 } else { at + offset as u64 }, bytes as u64);
+        assert_eq!((header.name, header.name_len as u64), given(send::offsets::NAME, name), "where it goes");
+        assert_eq!((header.control, header.control_len), given(send::offsets::CONTROL, control), "what goes with it");
+        // The record has iovecs for all that is left; those of a segment are staged.
+        let start = if by_segment { CORE_BASE + STAGING_AT as u64 } else { at + send::offsets::IOVECS as u64 };
+        let first = ((header.iov - start) / 16) as u32;
+        let iovec = |i| if by_segment { self.real.staged(i) } else { record.iovecs[i as usize] };
+        let iovecs: Vec<_> = (first..first + header.iov_len as u32).map(iovec).collect();
+        assert_eq!(iovecs, send.ranges(send.next(socket)), "the bytes that come next");
     }
 
     pub(super) fn batch_head(&mut self, a: u32, b: u32) {
@@ -222,6 +254,10 @@ impl World<'_> {
 
     pub(super) fn take_id(&mut self, a: u32, b: u32) {
         let (slot, generation) = self.pick_socket(a, b);
+        self.take_id_of(slot, generation);
+    }
+
+    fn take_id_of(&mut self, slot: u32, generation: u32) {
         let window = self.sizes.window as usize;
         let expected = self.socket(slot, generation).and_then(|socket| {
             if socket.ids.len() == window {

@@ -12,6 +12,7 @@ use ringlet_core::counters::Counters;
 use ringlet_core::events::Event;
 use ringlet_core::layout::Sizes;
 use ringlet_core::ledger::Ledger;
+use ringlet_core::send::Iovec;
 use ringlet_core::seq::Kernel;
 use ringlet_core::Fault;
 use std::collections::VecDeque;
@@ -72,7 +73,57 @@ pub struct Send {
     pub bytes: u32,
     pub accepted: u32,
     pub lent: u32,
+    pub extra: Extra,
     pub parts: Vec<Part>,
+}
+
+impl Send {
+    fn left(&self) -> u32 {
+        self.bytes - self.accepted
+    }
+
+    /// Whether only a segment of it goes next.
+    fn by_segment(&self, socket: &Socket) -> bool {
+        socket.unsegmented && self.extra.segment != 0
+    }
+
+    /// Bytes of the message that goes next.
+    fn next(&self, socket: &Socket) -> u32 {
+        self.left().min(if self.by_segment(socket) { self.extra.segment } else { u32::MAX })
+    }
+
+    /// Where the next `bytes` of it are.
+    fn ranges(&self, bytes: u32) -> Vec<Iovec> {
+        let (mut skip, mut left) = (self.accepted, bytes);
+        let ranges = self.parts.iter().filter_map(|part| {
+            let from = skip.min(part.bytes);
+            skip -= from;
+            let len = left.min(part.bytes - from);
+            left -= len;
+            (len != 0).then_some(Iovec { base: ARENA_BASE + (part.at + from) as u64, len: len as u64 })
+        });
+        ranges.collect()
+    }
+
+    /// A train of which a part went.
+    fn begun(&self) -> bool {
+        self.extra.segment != 0 && self.accepted != 0 && self.accepted != self.bytes
+    }
+}
+
+/// What a send has besides bytes, as far as the core looks at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra {
+    pub name: u32,
+    pub control: u32,
+    /// A train: bytes of each datagram but the last.
+    pub segment: u32,
+}
+
+impl Extra {
+    pub fn word(&self) -> u32 {
+        self.name | self.control << 8 | self.segment << 16
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +138,8 @@ pub enum Owner {
 pub struct Socket {
     pub generation: u32,
     pub datagram: bool,
+    /// The kernel takes no trains of it.
+    pub unsegmented: bool,
     pub limit: u32,
     pub next: u32,
     /// From the oldest outstanding id to the one before `next`.
@@ -121,6 +174,25 @@ pub struct World<'a> {
     loans: u64,
     loan_bytes: u64,
     hits: Vec<(u32, u32)>,
+    /// A mistake, made for the core: with a segment of a train all of it counts as taken.
+    pub advances_by_trains: bool,
+    /// What happened at all, for whoever wants to know that the test tests something.
+    pub seen: Seen,
+}
+
+/// Times that something rare happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Trains that the kernel took as one, and segments of others.
+    pub trains: u64,
+    pub segments: u64,
+    /// Segments that lie in several leases.
+    pub crossing: u64,
+    /// Trains that the kernel refused, and how often others of the socket were on their way.
+    pub refused: u64,
+    pub refused_later: u64,
+    /// Trains taken out of the queue when a part was out.
+    pub cut: u64,
 }
 
 fn slots<T: Clone>(n: u32) -> Vec<Slot<T>> {
@@ -146,6 +218,8 @@ impl<'a> World<'a> {
             loans: 0,
             loan_bytes: 0,
             hits: Vec::new(),
+            advances_by_trains: false,
+            seen: Seen::default(),
         }
     }
 

@@ -24,6 +24,7 @@ impl World<'_> {
         let socket = Socket {
             generation,
             datagram: kind == 1,
+            unsegmented: false,
             limit,
             next: self.first_id,
             ids: VecDeque::new(),
@@ -54,8 +55,15 @@ impl World<'_> {
                 });
                 assert_eq!(self.real.socket_set_next(slot, generation, next), expected, "set next");
             }
+            2 if b >> 8 & 1 == 0 => self.unsegment(slot, generation),
             _ => self.free_socket(slot, generation),
         }
+    }
+
+    /// Trains of a socket go segment by segment from now on.
+    pub(super) fn unsegment(&mut self, slot: u32, generation: u32) {
+        let expected = self.socket(slot, generation).map(|socket| socket.unsegmented = true);
+        assert_eq!(self.real.socket_unsegmented(slot, generation), expected, "unsegmented");
     }
 
     pub(super) fn free_socket(&mut self, slot: u32, generation: u32) {
@@ -76,13 +84,14 @@ impl World<'_> {
         let (socket, generation) = self.pick_socket(a, b);
         let reaped = if b >> 20 & 3 == 0 { send::REAPED } else { 0 };
         let flags = (c % 33 / 16) | reaped;
-        let name = c % 34;
-        let expected = self.expect_open(socket, generation, flags, name).and_then(|()| self.room_for_send(flags));
-        let got = self.real.send_new(socket, generation, flags, name);
+        let segment = 1 + (c >> 12) % (32 << (c >> 8 & 7));
+        let extra = self.choose_extra(socket, c % 34, segment, b >> 8);
+        let expected = self.expect_open(socket, generation, flags, extra).and_then(|()| self.room_for_send(flags));
+        let got = self.real.send_new(socket, generation, flags, extra.word());
         match expected {
             Err(fault) => assert_eq!(got, Err(fault)),
             Ok(()) => {
-                self.opened(got.expect("a send"), socket, generation, flags);
+                self.opened(got.expect("a send"), socket, generation, flags, extra);
                 let slot = got.expect("a send");
                 for i in 0..a >> 4 & 3 {
                     self.send_lease(slot, 0, c.wrapping_add(i << 3));
@@ -91,9 +100,24 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn expect_open(&mut self, socket: u32, generation: u32, flags: u32, name: u32) -> Result<(), Fault> {
+    /// Datagrams may be trains, with other control messages or without; now and then what cannot be.
+    pub(super) fn choose_extra(&self, socket: u32, name: u32, segment: u32, choice: u32) -> Extra {
+        let live = self.sockets.get(socket as usize).and_then(|slot| slot.live.as_ref());
+        let others = if choice & 6 == 0 { (choice >> 3) % 113 } else { 0 };
+        let segment = segment.min(u16::MAX as u32);
+        match live.is_some_and(|socket| socket.datagram) {
+            false => Extra { name, ..Extra::default() },
+            true if choice & 1 == 0 => Extra { name, control: others, segment: 0 },
+            true if choice >> 3 & 31 == 0 => Extra { name, control: others + choice % 25, segment },
+            true => Extra { name, control: others + send::SEGMENT_CONTROL_BYTES as u32, segment },
+        }
+    }
+
+    pub(super) fn expect_open(&mut self, socket: u32, generation: u32, flags: u32, extra: Extra) -> Result<(), Fault> {
         self.socket(socket, generation)?;
-        if flags & !send::ASKED != 0 || name > 32 {
+        let Extra { name, control, segment } = extra;
+        let unsaid = segment != 0 && control < send::SEGMENT_CONTROL_BYTES as u32;
+        if flags & !send::ASKED != 0 || name > 32 || control > 136 || unsaid {
             return Err(Fault::Range);
         }
         Ok(())
@@ -108,7 +132,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn opened(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32) {
+    pub(super) fn opened(&mut self, slot: u32, socket: u32, socket_generation: u32, flags: u32, extra: Extra) {
         let generation = self.real.send_record(slot).generation;
         let send = Send {
             generation,
@@ -122,6 +146,7 @@ impl World<'_> {
             bytes: 0,
             accepted: 0,
             lent: 0,
+            extra,
             parts: Vec::new(),
         };
         Self::settle_in(&mut self.sends, slot, generation, send);
@@ -239,16 +264,24 @@ impl World<'_> {
         let (flags, name) = ((a >> 8) % 8 / 2 % 3, if a >> 16 & 15 == 0 { 33 } else { 28 });
         let flags = flags.min(if a >> 20 & 3 == 0 { 2 } else { 1 });
         let flags = flags | if b & 1 == 0 { send::REAPED } else { 0 } | if b & 2 == 0 { send::AT_ONCE } else { 0 };
+        // Three segments or so; one, full or not; or a few bytes each.
+        let segment = match a >> 24 & 7 {
+            0 => bytes,
+            1 => bytes.saturating_add(1),
+            2 => bytes / 16,
+            _ => bytes / 4 + c % (bytes / 3).max(1),
+        };
+        let extra = self.choose_extra(socket, name, segment.max(1), a >> 5 ^ b >> 3);
         let expected = self
-            .expect_open(socket, generation, flags, name)
+            .expect_open(socket, generation, flags, extra)
             .and_then(|()| self.expect_part(lease, lease_generation, at, bytes))
             .and_then(|()| self.room_for_send(flags));
-        let got = self.real.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
+        let got = self.real.send_one(socket, generation, flags, extra.word(), lease, lease_generation, at, bytes);
         match expected {
             Err(fault) => assert_eq!(got, Err(fault), "send_one"),
             Ok(()) => {
                 let slot = got.expect("a send");
-                self.opened(slot, socket, generation, flags);
+                self.opened(slot, socket, generation, flags, extra);
                 self.add_part(slot, lease, at, bytes);
                 self.queued(slot);
             }
@@ -277,6 +310,7 @@ impl World<'_> {
         socket.queue.retain(|&queued| queued != slot);
         self.counters.failed += 1;
         let (accepted, refs, reaped, generation) = (send.accepted, send.refs, send.reaped, send.generation);
+        self.seen.cut += send.begun() as u64;
         let whole = accepted == 0 && refs == 0;
         if reaped {
             let kind = if whole { REFUSED } else { CUT };

@@ -45,8 +45,14 @@ impl Model {
         }
         match send {
             Some(send) => {
+                let expected = self.next_of(send, asked as u32);
+                assert_eq!(cut(iovecs(&parts), 0, bytes), expected, "each byte once and in order");
                 self.take(send, asked as u32, zero_copy, holds.then_some(serial));
-                self.accepted(send);
+                if self.of(send).begun() {
+                    self.goes_on(send);
+                } else {
+                    self.accepted(send);
+                }
             }
             None => {
                 let expected = self.head_of(socket, 0, bytes);
@@ -56,6 +62,26 @@ impl Model {
             }
         }
         self.chain_ended(socket);
+    }
+
+    /// A segment of a train went: the next one is the first in the queue.
+    fn goes_on(&mut self, slot: u32) {
+        let given_up = self.first_again(slot);
+        if given_up {
+            self.expect_failure(slot, ECANCELED);
+        }
+    }
+
+    /// A datagram is the first in its queue again, but for trains that have begun. Returns whether it was given up meanwhile.
+    fn first_again(&mut self, slot: u32) -> bool {
+        let send = self.send(slot);
+        send.place = Place::Queued;
+        let (socket, given_up, begun) = (send.socket, std::mem::take(&mut send.given_up), send.begun());
+        let mut queue = std::mem::take(&mut self.socket(socket).queue);
+        let before = queue.iter().take_while(|&&slot| !begun && self.of(slot).begun()).count();
+        queue.insert(before, slot);
+        self.socket(socket).queue = queue;
+        given_up
     }
 
     fn divide(&mut self, socket: u32, mut bytes: u64, zero_copy: bool, holder: Option<u64>) {
@@ -94,11 +120,8 @@ impl Model {
         self.operations -= 1;
         match send {
             Some(slot) => {
-                self.socket(socket).queue.push_front(slot);
-                let send = self.send(slot);
-                send.place = Place::Queued;
-                send.given_up = false;
-                self.expect_failure(slot, errno);
+                let given_up = self.first_again(slot);
+                self.expect_failure(slot, if given_up { ECANCELED } else { errno });
             }
             None if errno != ECANCELED => self.socket(socket).error = errno,
             None => {}

@@ -1,11 +1,11 @@
 //! The model of submission: what the entries must say that the kernel takes.
 
 use super::model::{Entered, Model};
-use super::records::Place;
+use super::records::{Extra, Place};
 use super::request::Request;
 use super::view::{MSG_NOSIGNAL, MSG_WAITALL};
 use ringlet_core::ring::{self, opcode};
-use ringlet_core::send::Iovec;
+use ringlet_core::send::{Iovec, Msghdr};
 
 /// Ranges that go on where another ends become one.
 fn merge(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
@@ -69,17 +69,27 @@ impl Model {
     fn datagram_entered(&mut self, socket: u32, request: &Request, message: bool) -> u32 {
         let slot = self.socket(socket).prepared.pop_front().expect("a datagram that was prepared");
         let send = self.of(slot);
-        let parts = send.parts.iter().map(|part| (self.arena_base + part.at as u64, part.bytes as u64));
-        assert!(iovecs(&request.parts).eq(parts), "a datagram goes whole");
+        let Extra { name, segment, .. } = send.extra;
+        let expected = self.next_of(slot, send.next(!send.as_train));
+        assert_eq!(merge(iovecs(&request.parts)), expected, "a datagram goes whole, and a train or its next segment");
+        assert_eq!(request.segment, if send.as_train { segment } else { 0 }, "who segments a train");
         assert_eq!(request.zero_copy(), send.zero_copy);
-        assert_eq!(message, send.parts.len() != 1 || send.control);
+        let control = send.extra.control_bytes(send.as_train);
+        assert_eq!(message, send.parts.len() != 1 || control != 0 || segment != 0);
         let entry = &request.entry;
-        let (name, control) = match &request.message {
-            Some(message) => ((message.name, message.name_len), message.control_len != 0),
-            None => ((entry.off, entry.addr_len as u32), false),
-        };
-        assert_eq!((name, control), (send.name, send.control), "where it goes");
+        let message =
+            request.message.unwrap_or(Msghdr { name: entry.off, name_len: entry.addr_len as u32, ..Msghdr::default() });
+        let given = |at: u64, bytes: u32| (if bytes == 0 { 0 } else { at }, bytes as u64);
+        assert_eq!((message.name, message.name_len as u64), given(send.name_at, name), "where it goes");
+        assert_eq!((message.control, message.control_len), given(send.control_at, control), "what goes with it");
         slot
+    }
+
+    /// Bytes of a datagram that come next.
+    pub(super) fn next_of(&self, slot: u32, bytes: u32) -> Vec<(u64, u64)> {
+        let send = self.of(slot);
+        let parts = send.parts.iter().map(|part| (self.arena_base + part.at as u64, part.bytes as u64));
+        cut(parts, send.taken as u64, bytes as u64)
     }
 
     /// A stream has one chain at a time, whose entries are the bytes of the queue, in order and without a hole.

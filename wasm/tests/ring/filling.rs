@@ -54,12 +54,16 @@ impl World {
     }
 
     pub(super) fn datagrams_filled(&mut self, socket: u32, count: u32, mut busy: u64) {
+        let unsegmented = self.model.socket(socket).unsegmented;
         for _ in 0..count {
             let slot = self.model.socket(socket).queue.pop_front().expect("a datagram");
             assert!(!self.over_limit(slot, busy), "over the limit");
             let send = self.model.send(slot);
             send.place = Place::Submitted;
-            busy += if send.zero_copy { send.bytes as u64 } else { 0 };
+            send.as_train = send.extra.segment != 0 && !unsegmented;
+            busy += if send.zero_copy { send.next(unsegmented) as u64 } else { 0 };
+            self.seen.trains += send.as_train as u64;
+            self.seen.segments += (send.next(unsegmented) < send.bytes) as u64;
             self.model.socket(socket).prepared.push_back(slot);
         }
     }
@@ -92,6 +96,8 @@ impl World {
                 self.seen.limit += 1;
                 let (next, busy) = (next.expect("a send that must wait"), self.busy(slot));
                 assert!(self.over_limit(next, busy), "within the limit");
+                let waits = self.model.socket(slot).queue.clone().iter().any(|&slot| self.model.of(slot).begun());
+                assert!(!waits, "what would make room waits itself");
             }
             Reason::Full => {
                 self.seen.full += 1;

@@ -3,7 +3,8 @@
 
 use super::dice::Dice;
 use super::request::{
-    outcome, Chain, Effect, Mistake, Mood, Notice, Request, Then, CANCEL_ALL_FD, ECANCELED, EIO, ENOENT, MULTISHOT,
+    outcome, Chain, Effect, Mistake, Mood, Notice, Request, Then, CANCEL_ALL_FD, ECANCELED, EINVAL, EIO, ENOENT,
+    MULTISHOT,
 };
 use super::rings::Rings;
 use super::view::View;
@@ -21,6 +22,8 @@ pub struct Kernel {
     pub mistake: Mistake,
     /// Descriptors of sockets whose messages go whole.
     pub datagrams: HashSet<i32>,
+    /// Those of which it takes no trains.
+    pub unsegmented: HashSet<i32>,
     chains: Vec<Chain>,
     /// The rest of the chain that it took in part: those entries come next, whatever has become of them.
     rest: VecDeque<Request>,
@@ -43,6 +46,7 @@ impl Kernel {
             view,
             mistake,
             datagrams: HashSet::new(),
+            unsegmented: HashSet::new(),
             chains: Vec::new(),
             rest: VecDeque::new(),
             notices: Vec::new(),
@@ -84,6 +88,12 @@ impl Kernel {
         self.notices.iter().any(|notice| notice.then != Then::Late && notice.request.serial == serial)
     }
 
+    /// The oldest send of a descriptor that it works on.
+    pub fn oldest(&self, fd: i32) -> &Request {
+        let mut all = self.chains.iter().map(|chain| &chain.requests[0]);
+        all.find(|request| request.entry.fd == fd).expect("a request of this descriptor")
+    }
+
     // Submission
 
     /// Takes up to `max` entries, and has no memory for more: what it has of a chain by then runs as a chain of its own.
@@ -120,7 +130,8 @@ impl Kernel {
     fn request(&mut self, entry: Entry) -> Request {
         self.serial += 1;
         let (parts, message) = self.view.read(&entry);
-        Request { serial: self.serial, entry, parts, message, cancelled: false }
+        let segment = message.map_or(0, |message| self.view.segment(&message));
+        Request { serial: self.serial, entry, parts, message, segment, cancelled: false }
     }
 
     /// Begins with the first `taken` entries of a chain.
@@ -196,7 +207,12 @@ impl Kernel {
         let request = &chain.requests[0];
         if request.sends() {
             let stream = !self.datagrams.contains(&request.entry.fd);
-            let outcome = if broken { (-ECANCELED, false) } else { outcome(request, stream, dice, mood) };
+            let takes = request.segment == 0 || !self.unsegmented.contains(&request.entry.fd);
+            let outcome = match (broken, takes || request.cancelled) {
+                (true, _) => (-ECANCELED, false),
+                (_, true) => outcome(request, stream, dice, mood),
+                _ => (-dice.of(&[EIO, EINVAL]), request.zero_copy() && dice.one_in(2)),
+            };
             self.sent(at, outcome);
         } else if request.entry.user_data as u32 == NOBODY {
             self.ring_bell(at);

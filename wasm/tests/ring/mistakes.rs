@@ -1,9 +1,10 @@
 //! What other programs do with completions, done to the core on their way to it. Somebody must notice, or these tests
 //! could not see that the core does not.
 
+use crate::machine::records::Extra;
 use crate::machine::request::{Mistake, Mood, EAGAIN, ECANCELED, ENOMEM};
 use crate::machine::{Start, ARENA_BASE};
-use crate::spelled_out::{go, learn, queue, separate, stream};
+use crate::spelled_out::{datagram, go, learn, queue, separate, stream, train};
 use crate::{run, start, steps};
 use proptest::test_runner::{Config, TestError, TestRunner};
 use ringlet_core::Fault;
@@ -119,6 +120,34 @@ fn control_the_rest_of_a_chain_that_nobody_cuts_runs() {
     assert_eq!(complaint(|| cut(Mistake::NeverCuts)), "two chains of one stream");
 }
 
+/// A train goes segment by segment: its lease comes back when all of it went.
+fn advance(mistake: Mistake) {
+    let mut world = separate(mistake);
+    let (socket, fd) = datagram(&mut world);
+    world.unsegment(socket);
+    train(&mut world, socket, &[3000], Extra::train(1000));
+    for _ in 0..3 {
+        go(&mut world);
+        world.kernel.answer(fd, 1000, true);
+        world.reap();
+        world.kernel.notify_oldest(false);
+        learn(&mut world);
+    }
+    assert_eq!(world.core.leases.in_flight(), (0, 0));
+    world.finish();
+}
+
+#[test]
+fn a_train_comes_back_when_all_of_it_went() {
+    advance(Mistake::None);
+}
+
+#[test]
+fn control_advancing_by_a_train_instead_of_a_segment_releases_early() {
+    let complaint = complaint(|| advance(Mistake::AdvancesByTrains));
+    assert!(complaint.contains("an event that nobody expects"), "{complaint}");
+}
+
 /// The random steps, with a mistake, must fail.
 fn is_noticed(mistake: Mistake) {
     let mut runner =
@@ -146,6 +175,11 @@ fn control_deciding_by_the_result_is_noticed() {
 #[test]
 fn control_releasing_with_the_result_is_noticed() {
     is_noticed(Mistake::ReleasesWithTheResult);
+}
+
+#[test]
+fn control_advancing_by_trains_is_noticed() {
+    is_noticed(Mistake::AdvancesByTrains);
 }
 
 #[test]

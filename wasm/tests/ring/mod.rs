@@ -112,6 +112,16 @@ pub struct Seen {
     pub gathered: u64,
     pub at_once: u64,
     pub reaped: u64,
+    /// Trains that went as one, and segments that the core sent of others.
+    pub trains: u64,
+    pub segments: u64,
+    /// Trains that the kernel refused for what they are, and those of them that were on their way when the first was.
+    pub trains_refused: u64,
+    pub trains_refused_later: u64,
+    /// Failures in the middle of a train; trains given up there, or taken out of the queue.
+    pub segments_failed: u64,
+    pub trains_abandoned: u64,
+    pub trains_cut: u64,
 }
 
 impl World {
@@ -222,7 +232,7 @@ impl World {
     }
 
     fn check_send(&mut self, slot: u32) {
-        use ringlet_core::send::{ACCEPTED, QUEUED, RELEASED, SUBMITTED};
+        use ringlet_core::send::{ACCEPTED, AS_TRAIN, QUEUED, RELEASED, SUBMITTED};
         let Some(model) = self.model.sends[slot as usize].as_ref() else { return };
         let real = self.core.send_record(slot);
         let state = match model.place {
@@ -233,6 +243,7 @@ impl World {
         };
         assert_eq!((real.generation, real.state), (model.generation, state), "send {slot}");
         assert_eq!(real.left, model.bytes - model.taken, "bytes left of send {slot}");
+        assert_eq!(real.flags & AS_TRAIN != 0, model.as_train, "who segments send {slot}");
         assert_eq!(real.refs as usize, model.holders.len(), "notifications to come for send {slot}");
     }
 

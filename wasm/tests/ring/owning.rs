@@ -23,12 +23,31 @@ impl World {
     pub(super) fn change_socket(&mut self) {
         let slot = self.dice.below(self.start.sizes.sockets as usize) as u32;
         let Some(socket) = &mut self.model.sockets[slot as usize] else { return self.open_some() };
-        if self.dice.one_in(2) {
-            return self.free_socket(slot);
+        match self.dice.below(4) {
+            0 | 1 => return self.free_socket(slot),
+            2 if socket.datagram => return self.change_trains(slot),
+            _ => {}
         }
         socket.limit = if self.dice.one_in(2) { u32::MAX } else { self.dice.below(4096) as u32 };
         let (generation, limit) = (socket.generation, socket.limit);
         self.core.socket_limit(slot, generation, limit).expect("a socket");
+    }
+
+    /// From now on the kernel takes no trains of a socket, or the program has it so.
+    fn change_trains(&mut self, slot: u32) {
+        if self.dice.one_in(2) {
+            self.unsegment(slot);
+        } else {
+            self.kernel.unsegmented.insert(self.model.socket(slot).fd);
+        }
+    }
+
+    /// Trains of a socket go segment by segment.
+    pub fn unsegment(&mut self, slot: u32) {
+        let socket = self.model.socket(slot);
+        socket.unsegmented = true;
+        let generation = socket.generation;
+        self.core.socket_unsegmented(slot, generation).expect("a socket");
     }
 
     /// A socket for whatever comes next.
@@ -48,6 +67,7 @@ impl World {
         if idle {
             self.model.sockets[slot as usize] = None;
             self.kernel.datagrams.remove(&fd);
+            self.kernel.unsegmented.remove(&fd);
             self.wants.remove(&slot);
         }
     }

@@ -1,7 +1,7 @@
 //! What the program does besides sending: enters the kernel, takes completions and events, calls, cancels, wakes up.
 
-use super::records::{Place, Socket};
-use super::request::{Effect, Mistake, ACCEPT, CANCEL_ALL_FD, MULTISHOT};
+use super::records::{Place, Send, Socket};
+use super::request::{Effect, Mistake, ACCEPT, CANCEL_ALL_FD, EINVAL, EIO, MULTISHOT};
 use super::rings::OVERFLOW;
 use super::{World, PIPE_FD, RING_FD};
 use ringlet_core::events::{Event, CALLED, FAILED, READY, RELEASED};
@@ -74,7 +74,14 @@ impl World {
 
     /// Takes completions, and tells the model what they meant.
     pub fn reap(&mut self) {
+        let mistaken = self.start.mistake == Mistake::AdvancesByTrains;
+        if mistaken {
+            self.change_left(|send| send.next(true));
+        }
         let count = self.core.ring_reap().expect("a ring");
+        if mistaken {
+            self.change_left(|send| send.bytes - send.taken);
+        }
         for _ in 0..count {
             let effect = self.kernel.effects.pop_front().expect("a completion");
             self.seen.late += matches!(effect, Effect::Late) as u64;
@@ -95,6 +102,17 @@ impl World {
             self.seen.overflown += 1;
             if self.dice.one_in(2) {
                 self.kernel.rings.flush();
+            }
+        }
+    }
+
+    /// Has the core take something else for the rest of every train that goes segment by segment.
+    fn change_left(&mut self, left: impl Fn(&Send) -> u32) {
+        let sends = self.model.sends.iter().enumerate();
+        for (slot, send) in sends.filter_map(|(slot, send)| Some((slot as u32, send.as_ref()?))) {
+            let record = self.core.send(slot, send.generation).expect("a send");
+            if send.place == Place::Submitted && send.extra.segment != 0 && !send.as_train && record.left != 0 {
+                record.left = left(send);
             }
         }
     }
@@ -192,10 +210,7 @@ impl World {
 
     fn released(&mut self, slot: u32) {
         self.seen.released += 1;
-        let send = self.model.sends[slot as usize].take().expect("a send");
-        if send.control {
-            self.clear_control(slot, send.generation);
-        }
+        self.model.sends[slot as usize].take().expect("a send");
     }
 
     /// The kernel refused a send.
@@ -208,6 +223,11 @@ impl World {
             return;
         }
         self.wants.insert(socket);
+        let begun = send.begun();
+        self.seen.segments_failed += begun as u64;
+        if self.refuses_trains(event.send, event.value as i32) {
+            return;
+        }
         match self.reaction.unwrap_or_else(|| self.dice.of(&Reaction::ALL)) {
             Reaction::Again => {}
             Reaction::Copy => self.copy(event.send),
@@ -224,6 +244,19 @@ impl World {
             }
             Reaction::Wait => self.copy(event.send),
         }
+    }
+
+    /// Whether the kernel refused a send because it takes no trains: then it goes segment by segment.
+    fn refuses_trains(&mut self, slot: u32, errno: i32) -> bool {
+        let &mut Send { socket, as_train, .. } = self.model.send(slot);
+        if !as_train || (errno != EIO && errno != EINVAL) {
+            return false;
+        }
+        self.seen.trains_refused += 1;
+        // Others were on their way when the first was refused.
+        self.seen.trains_refused_later += self.model.socket(socket).unsegmented as u64;
+        self.unsegment(socket);
+        true
     }
 
     /// Lets a socket wait for the kernel, if that makes sense.
@@ -297,9 +330,11 @@ impl World {
     pub fn abandon(&mut self, slot: u32) {
         let generation = self.model.send(slot).generation;
         let before = self.ring_room();
+        let begun = self.model.send(slot).begun();
         match self.core.ring_abandon(slot, generation) {
             Ok(()) => {
                 self.seen.abandoned += 1;
+                self.seen.trains_abandoned += begun as u64;
                 self.model.send(slot).given_up = true;
             }
             fault => assert_eq!((fault, before), (Err(Fault::NoRoom), 0)),

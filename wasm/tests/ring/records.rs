@@ -1,6 +1,7 @@
 //! What the model remembers of a lease, a send and a socket.
 
 use ringlet_core::counters::SocketCounters;
+use ringlet_core::send::SEGMENT_CONTROL_BYTES;
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
@@ -34,6 +35,34 @@ pub enum Place {
     Released,
 }
 
+/// What a send has besides bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra {
+    /// Bytes of the destination.
+    pub name: u32,
+    /// Control messages, without the one that has a train segmented.
+    pub control: u32,
+    /// A train: bytes of each datagram but the last.
+    pub segment: u32,
+}
+
+impl Extra {
+    /// A train of segments so long.
+    pub fn train(segment: u32) -> Self {
+        Extra { segment, ..Extra::default() }
+    }
+
+    /// Bytes of the control messages, of a train (`segmented`) or of anything else.
+    pub fn control_bytes(&self, segmented: bool) -> u32 {
+        SEGMENT_CONTROL_BYTES as u32 * (self.control + segmented as u32)
+    }
+
+    /// As the core wants it.
+    pub fn word(&self) -> u32 {
+        self.name | self.control_bytes(self.segment != 0) << 8 | self.segment << 16
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Send {
     pub generation: u32,
@@ -49,9 +78,12 @@ pub struct Send {
     pub copied: bool,
     pub place: Place,
     pub given_up: bool,
-    pub control: bool,
-    /// Address and length of the destination, or zeros.
-    pub name: (u64, u32),
+    pub extra: Extra,
+    /// A train: it goes, or went last, as one, not segment by segment.
+    pub as_train: bool,
+    /// Machine addresses of its destination and its control messages.
+    pub name_at: u64,
+    pub control_at: u64,
     /// Requests that hold bytes of it and have not notified; and all that ever did.
     pub holders: Vec<u64>,
     pub ever: Vec<u64>,
@@ -62,6 +94,8 @@ pub struct Socket {
     pub generation: u32,
     pub fd: i32,
     pub datagram: bool,
+    /// The program has said that the kernel takes no trains of it.
+    pub unsegmented: bool,
     pub limit: u32,
     pub queue: VecDeque<u32>,
     /// Datagrams that the ring has and the kernel has not seen.
@@ -78,12 +112,27 @@ pub struct Socket {
     pub counters: SocketCounters,
 }
 
+impl Send {
+    /// Bytes of what goes next: all that is left, or a segment.
+    pub fn next(&self, unsegmented: bool) -> u32 {
+        let left = self.bytes - self.taken;
+        let segment = if unsegmented && self.extra.segment != 0 { self.extra.segment } else { left };
+        left.min(segment)
+    }
+
+    /// A train of which some segments went, and others have to.
+    pub fn begun(&self) -> bool {
+        self.extra.segment != 0 && self.taken != 0 && self.taken != self.bytes
+    }
+}
+
 impl Socket {
     pub fn new(generation: u32, fd: i32, datagram: bool, limit: u32) -> Self {
         Socket {
             generation,
             fd,
             datagram,
+            unsegmented: false,
             limit,
             queue: VecDeque::new(),
             prepared: VecDeque::new(),

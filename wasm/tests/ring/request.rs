@@ -10,6 +10,7 @@ pub const EINTR: i32 = 4;
 pub const EIO: i32 = 5;
 pub const EAGAIN: i32 = 11;
 pub const ENOMEM: i32 = 12;
+pub const EINVAL: i32 = 22;
 pub const EPIPE: i32 = 32;
 pub const EMSGSIZE: i32 = 90;
 pub const EOPNOTSUPP: i32 = 95;
@@ -31,6 +32,8 @@ pub struct Request {
     /// What it sends: copied when the entry was taken.
     pub parts: Vec<Iovec>,
     pub message: Option<Msghdr>,
+    /// A train: bytes of its segments. Otherwise 0.
+    pub segment: u32,
     pub cancelled: bool,
 }
 
@@ -121,6 +124,8 @@ pub enum Mistake {
     DecidesByResult,
     /// What was sent is over with its result.
     ReleasesWithTheResult,
+    /// With a segment of a train all of it counts as sent.
+    AdvancesByTrains,
     /// The rest of a chain that was taken in part stays as it is, and runs beside the beginning.
     NeverCuts,
 }
@@ -154,8 +159,8 @@ pub fn outcome(request: &Request, stream: bool, dice: &mut Dice, mood: Mood) -> 
         0..=6 => short(dice),
         7 if stream => (0, zero_copy && dice.one_in(2)),
         _ => {
-            let errno =
-                dice.of(&[ENOBUFS, ENOBUFS, ENOMEM, ENOMEM, EAGAIN, EINTR, EPIPE, EMSGSIZE, EOPNOTSUPP, ECANCELED]);
+            let errno = dice
+                .of(&[ENOBUFS, ENOBUFS, ENOMEM, ENOMEM, EAGAIN, EINTR, EPIPE, EMSGSIZE, EOPNOTSUPP, ECANCELED, EIO]);
             (-errno, zero_copy && dice.one_in(2))
         }
     }

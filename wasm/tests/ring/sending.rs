@@ -1,6 +1,7 @@
 //! How the program sends: what it queues, and what it takes back.
 
-use super::records::{Lease, Part, Place, Send, Socket};
+use super::records::{Extra, Lease, Part, Place, Send, Socket};
+use super::view::{IP_TOS, UDP_SEGMENT};
 use super::World;
 use ringlet_core::queue::Withdrawn;
 use ringlet_core::send::{self, AT_ONCE, REAPED, ZERO_COPY};
@@ -8,6 +9,8 @@ use ringlet_core::Fault;
 
 /// Bytes of the destinations of datagrams.
 const NAMES: [u32; 3] = [0, 16, 28];
+/// Segments of a random train, at most, unless it is longer than any.
+const SEGMENTS: usize = 40;
 
 impl World {
     /// Queues a send of a random shape, on a random socket.
@@ -16,14 +19,32 @@ impl World {
         let zero_copy = !self.dice.one_in(4);
         let many = if self.dice.one_in(4) { self.dice.below(send::LEASES + 1) } else { 1 };
         let parts: Vec<_> = (0..many).filter_map(|_| self.some_part()).collect();
-        let name = if self.model.socket(socket).datagram { self.dice.of(&NAMES) } else { 0 };
+        let extra = self.some_extra(socket, parts.iter().map(|part| part.2).sum());
         if self.dice.one_in(2) && parts.len() == 1 {
             let flags = self.dice.of(&[0, REAPED, AT_ONCE, REAPED | AT_ONCE]);
-            self.send_with(socket, flags | if zero_copy { ZERO_COPY } else { 0 }, parts[0], name);
+            self.send_with(socket, flags | if zero_copy { ZERO_COPY } else { 0 }, parts[0], extra);
         } else {
-            let control = self.model.socket(socket).datagram && self.dice.one_in(8);
-            self.send_many(socket, zero_copy, &parts, name, control);
+            self.send_many(socket, zero_copy, &parts, extra);
         }
+    }
+
+    /// What a datagram of so many bytes may have; a stream has nothing.
+    fn some_extra(&mut self, socket: u32, bytes: u32) -> Extra {
+        if !self.model.socket(socket).datagram {
+            return Extra::default();
+        }
+        let name = self.dice.of(&NAMES);
+        let control = if self.dice.one_in(8) { 1 + self.dice.below(4) as u32 } else { 0 };
+        let segment = match self.dice.below(8) {
+            0..=3 => 0,
+            // One segment, full or not, which the kernel takes for a train all the same.
+            4 => bytes + self.dice.below(2) as u32,
+            most => {
+                let least = bytes as usize / SEGMENTS;
+                (least + self.dice.below(bytes as usize / (most - 4))) as u32
+            }
+        };
+        Extra { name, control, segment: segment.min(u16::MAX as u32) }
     }
 
     /// Some bytes of a lease: its slot, where they begin, and how many there are.
@@ -42,20 +63,21 @@ impl World {
 
     /// Queues a send of one part. Its slot; `None` without a record.
     pub fn send_one(&mut self, socket: u32, zero_copy: bool, part: (u32, u32, u32), name: u32) -> Option<u32> {
-        self.send_with(socket, if zero_copy { ZERO_COPY } else { 0 }, part, name)
+        self.send_with(socket, if zero_copy { ZERO_COPY } else { 0 }, part, Extra { name, ..Extra::default() })
     }
 
     /// The same with any flags.
-    pub fn send_with(&mut self, socket: u32, flags: u32, part: (u32, u32, u32), name: u32) -> Option<u32> {
-        let &mut Socket { generation, datagram, .. } = self.model.socket(socket);
+    pub fn send_with(&mut self, socket: u32, flags: u32, part: (u32, u32, u32), extra: Extra) -> Option<u32> {
+        let &mut Socket { generation, datagram, unsegmented, .. } = self.model.socket(socket);
         let (lease, at, bytes) = part;
         let &mut Lease { generation: lease_generation, implicit, holds, .. } = self.model.lease(lease);
         let full = flags & REAPED != 0 && self.core.reaped.count() >= self.start.sizes.sends;
         let room = self.room_for_send() && !full;
-        let goes = flags & AT_ONCE != 0 && datagram && self.model.socket(socket).queue.is_empty();
+        let alone = self.model.socket(socket).queue.is_empty() && !(unsegmented && extra.segment != 0);
+        let goes = flags & AT_ONCE != 0 && datagram && alone;
         let entry = self.room_for_entry();
         let busy = self.busy(socket);
-        let got = self.core.send_one(socket, generation, flags, name, lease, lease_generation, at, bytes);
+        let got = self.core.send_one(socket, generation, flags, extra.word(), lease, lease_generation, at, bytes);
         if !implicit && holds == 0 {
             assert_eq!(got, Err(Fault::NotHeld));
             return None;
@@ -65,7 +87,7 @@ impl World {
             return None;
         }
         let slot = got.expect("a send");
-        self.opened(slot, socket, flags & ZERO_COPY != 0, name);
+        self.opened(slot, socket, flags & ZERO_COPY != 0, extra);
         self.model.send(slot).reaped = flags & REAPED != 0;
         self.add(slot, part);
         self.queued(slot);
@@ -87,24 +109,17 @@ impl World {
     }
 
     /// Queues a send of any parts, none included.
-    pub fn send_many(
-        &mut self,
-        socket: u32,
-        zero_copy: bool,
-        parts: &[(u32, u32, u32)],
-        name: u32,
-        control: bool,
-    ) -> Option<u32> {
+    pub fn send_many(&mut self, socket: u32, zero_copy: bool, parts: &[(u32, u32, u32)], extra: Extra) -> Option<u32> {
         let &mut Socket { generation, .. } = self.model.socket(socket);
         let room = self.room_for_send();
         let flags = if zero_copy { ZERO_COPY } else { 0 };
-        let got = self.core.send_new(socket, generation, flags, name);
+        let got = self.core.send_new(socket, generation, flags, extra.word());
         if !room {
             assert_eq!(got, Err(Fault::NoSlot));
             return None;
         }
         let slot = got.expect("a send");
-        self.opened(slot, socket, zero_copy, name);
+        self.opened(slot, socket, zero_copy, extra);
         let generation = self.model.send(slot).generation;
         for &(lease, at, bytes) in parts {
             let &mut Lease { generation: lease_generation, implicit, holds, .. } = self.model.lease(lease);
@@ -118,20 +133,16 @@ impl World {
                 self.add(slot, (lease, at, bytes));
             }
         }
-        if control {
-            self.model.send(slot).control = true;
-            let record = self.core.send(slot, generation).expect("a send");
-            record.message.control = record.message.iov + (send::offsets::CONTROL - send::offsets::IOVECS) as u64;
-            record.message.control_len = 24;
-        }
         self.core.send_queue(slot, generation).expect("an open send");
         self.queued(slot);
         Some(slot)
     }
 
-    fn opened(&mut self, slot: u32, socket: u32, zero_copy: bool, name: u32) {
+    fn opened(&mut self, slot: u32, socket: u32, zero_copy: bool, extra: Extra) {
         let generation = self.core.send_record(slot).generation;
-        let name = if name == 0 { 0 } else { self.memory.base() + self.core.name_at(slot) as u64 }..=name as u64;
+        let name_at = self.memory.base() + self.core.name_at(slot) as u64;
+        let record = self.core.send(slot, generation).expect("a send");
+        write_control(&mut record.control, &extra);
         let socket_generation = self.model.socket(socket).generation;
         let place = &mut self.model.sends[slot as usize];
         assert!(place.is_none(), "a send was handed out twice");
@@ -148,8 +159,10 @@ impl World {
             copied: false,
             place: Place::Queued,
             given_up: false,
-            control: false,
-            name: (*name.start(), *name.end() as u32),
+            extra,
+            as_train: false,
+            name_at,
+            control_at: name_at + (send::offsets::CONTROL - send::offsets::NAME) as u64,
             holders: Vec::new(),
             ever: Vec::new(),
         });
@@ -185,7 +198,7 @@ impl World {
         }
     }
 
-    pub(super) fn copy(&mut self, slot: u32) {
+    pub fn copy(&mut self, slot: u32) {
         let send = self.model.send(slot);
         send.zero_copy = false;
         let generation = send.generation;
@@ -193,10 +206,8 @@ impl World {
     }
 
     pub fn cancel(&mut self, slot: u32) {
-        let &mut Send { generation, socket, control, .. } = self.model.send(slot);
-        if control {
-            self.clear_control(slot, generation);
-        }
+        let &mut Send { generation, socket, .. } = self.model.send(slot);
+        self.seen.trains_cut += self.model.send(slot).begun() as u64;
         let errno = self.dice.below(200) as u32;
         let (accepted, whole) = self.model.withdraw(slot, errno);
         let got = self.core.send_cancel(slot, generation, errno);
@@ -205,11 +216,13 @@ impl World {
         self.wants.insert(socket);
         self.check_ended();
     }
+}
 
-    /// Whoever has set control data takes it away.
-    pub(super) fn clear_control(&mut self, slot: u32, generation: u32) {
-        let message = &mut self.core.send(slot, generation).expect("a send").message;
-        message.control = 0;
-        message.control_len = 0;
+/// Writes control messages as the kernel wants them: what has it segment comes last.
+fn write_control(words: &mut [u64], extra: &Extra) {
+    let others = (0..extra.control).map(|i| [20, IP_TOS, i as u64]);
+    let segment = (extra.segment != 0).then_some([18, UDP_SEGMENT, extra.segment as u64]);
+    for (place, message) in words.chunks_mut(3).zip(others.chain(segment)) {
+        place.copy_from_slice(&message);
     }
 }

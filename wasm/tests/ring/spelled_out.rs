@@ -1,6 +1,7 @@
 //! Single conversations, each for one thing that went wrong somewhere or would have.
 
 use crate::machine::program::Reaction;
+use crate::machine::records::Extra;
 use crate::machine::request::{Mistake, ACCEPT, EAGAIN, ECANCELED, ENOMEM, EPIPE, MULTISHOT};
 use crate::machine::{Start, World, PIPE_FD, RING_FD};
 use ringlet_core::batch::Reason;
@@ -8,7 +9,7 @@ use ringlet_core::events::{Event, FAILED, READY};
 use ringlet_core::layout::Sizes;
 use ringlet_core::ring::{Entry, Params, Ring};
 
-const SIZES: Sizes = Sizes { arena: 1 << 20, leases: 64, sends: 32, sockets: 4, window: 1, ring: 64 };
+pub const SIZES: Sizes = Sizes { arena: 1 << 20, leases: 64, sends: 32, sockets: 4, window: 1, ring: 64 };
 
 /// A descriptor that connections come from.
 const LISTENER: i32 = 99;
@@ -36,6 +37,18 @@ pub fn queue(world: &mut World, socket: u32, bytes: u32) -> u32 {
 pub fn stream(world: &mut World) -> (u32, i32) {
     let socket = world.new_socket(false, u32::MAX);
     (socket, world.model.socket(socket).fd)
+}
+
+pub fn datagram(world: &mut World) -> (u32, i32) {
+    let socket = world.new_socket(true, u32::MAX);
+    (socket, world.model.socket(socket).fd)
+}
+
+/// Queues a zero-copy datagram, or train, of new leases of so many bytes.
+pub fn train(world: &mut World, socket: u32, leases: &[u32], extra: Extra) -> u32 {
+    let part = |bytes: &u32| (world.take_lease(*bytes).expect("room in the arena"), 0, *bytes);
+    let parts: Vec<_> = leases.iter().map(part).collect();
+    world.send_many(socket, true, &parts, extra).expect("a free record")
 }
 
 /// The kernel gets what is queued.
@@ -219,7 +232,7 @@ fn staged_iovecs_run_out() {
         let (socket, _) = stream(&mut world);
         let parts: Vec<_> = (0..16).map(|i| (lease, 10 * i, 5 + i)).collect();
         for _ in 0..sends {
-            world.send_many(socket, true, &parts, 0, false).expect("a free record");
+            world.send_many(socket, true, &parts, Extra::default()).expect("a free record");
         }
     }
     let filled = [0, 1, 2, 3, 4].map(|socket| world.fill(socket));
@@ -240,7 +253,9 @@ fn staged_messages_run_out() {
     for _ in 0..18 {
         let (socket, _) = stream(&mut world);
         for i in 0..64 {
-            world.send_many(socket, i % 2 == 0, &[(lease, 0, 7), (lease, 100, 9)], 0, false).expect("a free record");
+            world
+                .send_many(socket, i % 2 == 0, &[(lease, 0, 7), (lease, 100, 9)], Extra::default())
+                .expect("a free record");
         }
     }
     let filled: Vec<_> = (0..18).map(|socket| world.fill(socket)).collect();

@@ -8,6 +8,11 @@ use std::rc::Rc;
 
 pub const MSG_WAITALL: u32 = 0x100;
 pub const MSG_NOSIGNAL: u32 = 0x4000;
+/// Level and type of a control message that asks for a type of service, and of the one that has a train segmented.
+pub const IP_TOS: u64 = 1 << 32;
+pub const UDP_SEGMENT: u64 = 103 << 32 | 17;
+/// Bytes of either, with its header and padding.
+const CONTROL_MESSAGE: u64 = 24;
 /// Iovecs of one message.
 const UIO_MAXIOV: u64 = 1024;
 
@@ -41,6 +46,17 @@ impl View {
         }
         self.check_buffer(entry, &parts);
         (parts, message)
+    }
+
+    /// Bytes of the segments that a message is to be cut into; 0 for one that is not.
+    pub fn segment(&self, message: &Msghdr) -> u32 {
+        assert_eq!(message.control == 0, message.control_len == 0, "{message:?}");
+        assert_eq!(message.control_len % CONTROL_MESSAGE, 0, "{message:?}");
+        let segments = |at: &u64| self.memory.read::<u64>(message.control + at + 8) == UDP_SEGMENT;
+        let at = (0..message.control_len).step_by(CONTROL_MESSAGE as usize).find(segments);
+        let Some(at) = at else { return 0 };
+        assert_eq!(at + CONTROL_MESSAGE, message.control_len, "what segments a train comes last");
+        self.memory.read::<u64>(message.control + at + 16) as u32
     }
 
     /// A registered buffer is named where there is one, and then it holds every part.
