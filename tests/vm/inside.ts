@@ -41,7 +41,7 @@ async function together(files: readonly string[]): Promise<string> {
   return path;
 }
 
-async function runSuite({ name, environment }: Suite, files: readonly string[]): Promise<void> {
+async function runSuite({ name, filter, environment }: Suite, files: readonly string[]): Promise<void> {
   const skips = await Deno.makeTempFile();
   const findings = await Deno.makeTempFile();
   const tests: Parameters<ConstructorParameters<typeof TapReader>[0]>[0][] = [];
@@ -67,6 +67,7 @@ async function runSuite({ name, environment }: Suite, files: readonly string[]):
       "--no-check",
       "--allow-all",
       "--reporter=tap",
+      ...(filter === undefined ? [] : [`--filter=${filter}`]),
       await together(files),
     ],
     cwd: PROJECT,
