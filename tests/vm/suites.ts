@@ -18,13 +18,14 @@ export interface Suite {
  * everything is emulated: starting a program takes several seconds there.
  */
 const ELSEWHERE = [
+  "tests/net/abandoned.test.ts", // when the runtime ends
   "tests/net/ancillary.test.ts", // messages that are made up; metadata.test.ts has the kernel's
   "tests/net/arena_full.test.ts", // bookkeeping
   "tests/net/bad_input.test.ts", // refused before the kernel sees it
-  "tests/net/close_rewriting.test.ts", // megabytes compared byte for byte: minutes; the suite "corruption" rewrites, too
+  "tests/net/close_rewriting.test.ts", // megabytes compared byte for byte: minutes; corruption.test.ts rewrites, too
   "tests/net/close_thousands.test.ts", // many sends: close.test.ts asks the kernel for the same with few
   "tests/net/control.test.ts", // encoding
-  "tests/net/corruption.test.ts", // a suite of its own
+  "tests/net/corruption.test.ts", // the suite "ids"
   "tests/net/deadline.test.ts", // the suite "ends"
   "tests/net/degradation.test.ts", // a seccomp filter is the same everywhere; the suite "limits" has the kernel's own switch
   "tests/net/elsewhere.test.ts", // runtimes that are not there
@@ -54,10 +55,10 @@ export const SUITES: readonly Suite[] = [
   { name: "wrap", files: [/^tests\/vm\/suites\/wrap\.ts$/] },
   { name: "limits", files: [/^tests\/vm\/suites\/limits\.ts$/] },
   { name: "netem", files: [/^tests\/vm\/suites\/netem\.ts$/] },
-  { name: "corruption", files: [/^tests\/net\/corruption\.test\.ts$/] },
   {
+    // Ids, and the memory that they release.
     name: "ids",
-    files: [/^tests\/net\/id_oracle\.test\.ts$/],
+    files: [/^tests\/net\/(corruption|id_oracle)\.test\.ts$/],
     environment: { RINGLET_ORACLE_OPERATIONS: "10000" },
   },
   {
