@@ -107,7 +107,6 @@ interface Stalled {
 const SHORTAGES: readonly { name: string; within: readonly string[]; optmemBytes?: number }[] = [
   { name: "64 KiB of lockable memory", within: user(64 * 1024) },
   { name: "optmem_max 2000", within: [], optmemBytes: 2000 },
-  { name: "optmem_max 2000, and a user with 64 KiB of lockable memory", within: user(64 * 1024), optmemBytes: 2000 },
 ];
 
 for (const engine of ["uring", "errqueue"] satisfies EngineName[]) {
