@@ -41,12 +41,10 @@ for (const engine of ["uring", "errqueue"] satisfies EngineName[]) {
     assert(udp.exact > DATAGRAMS / 2, `only ${udp.exact} datagrams arrived`);
     assert(balanced);
   });
-  testIf(
-    NO_ENGINE[engine] ?? NO_NETEM,
-    `netem control: rewriting what is only accepted corrupts [${engine}]`,
-    async () => {
-      const { tcp, udp } = await run(engine, "delay 5ms", "accepted");
-      assert(udp.wrong > 0 || tcp.wrong >= 0, "nothing was corrupted: the tests above prove nothing");
-    },
-  );
 }
+
+// The receiver is the same for all engines: one control shows that it notices.
+testIf(NO_NETEM, "netem control: rewriting what is only accepted corrupts [errqueue]", async () => {
+  const { tcp, udp } = await run("errqueue", "delay 5ms", "accepted");
+  assert(udp.wrong > 0 || tcp.wrong >= 0, "nothing was corrupted: the tests above prove nothing");
+});
