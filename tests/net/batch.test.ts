@@ -12,6 +12,7 @@ import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { connectedPair, tightPair, untilStalled } from "../support/pairs.ts";
+import { SLOWNESS } from "../support/skip.ts";
 import { turns } from "../support/turns.ts";
 
 const hostname = "127.0.0.1";
@@ -272,7 +273,7 @@ eachEngine("no wake-up is lost: a stream that only waits for reapable, or for le
   });
   const lines = createInterface({ input: reader.stdout })[Symbol.asyncIterator]();
   const conn = await io.connect({ hostname, port: Number((await lines.next()).value), noDelay: true });
-  const [sends, bytes] = [3000, 60_000];
+  const [sends, bytes] = [Math.ceil(3000 / SLOWNESS), 60_000];
   const lent = new Set<number>();
   const reap = () => io.reap((id, event) => event === "released" && lent.delete(id));
   for (let i = 0; i < sends; i++) {

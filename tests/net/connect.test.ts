@@ -1,10 +1,11 @@
 /**
  * Connecting: names with several addresses, refusals, timeouts, and giving up.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
 import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
+import { QUICK, silentNetwork } from "../support/silent_network.ts";
 import { NO_NAMESPACE, testIf } from "../support/skip.ts";
 
 eachEngine("refused, unreachable, unknown", async (io) => {
@@ -44,36 +45,13 @@ eachEngine("closing the io while a name is looked up leaves no socket behind", a
 });
 
 const PROGRAM = new URL("./programs/connecting.ts", import.meta.url);
-const ABANDONED = new URL("./programs/abandoned.ts", import.meta.url);
-/** How patient the system's resolver is: as little as it can be, or far more than a test. */
-const QUICK = "timeout:1 attempts:1";
-const SLOW = "timeout:30 attempts:5";
-
-const setup = (resolver: string) => [
-  "ip link set lo up",
-  // A device where nobody answers: packets to its neighbours wait, and packets through its gateway vanish.
-  "ip link add v0 type veth peer name v1",
-  "ip addr add 10.99.0.1/24 dev v0",
-  "ip link set v1 up",
-  "ip link set v0 up",
-  "ip neigh add 10.99.0.9 lladdr 02:00:00:00:00:09 dev v0",
-  "hosts=$(mktemp)",
-  'printf "127.0.0.7 several.test\\n127.0.0.8 several.test\\n10.99.0.9 mixed.test\\n127.0.0.8 mixed.test\\n" > $hosts',
-  "mount --bind $hosts /etc/hosts",
-  `printf "nameserver 10.99.0.9\\noptions ${resolver}\\n" > $hosts.resolv`,
-  "mount --bind $hosts.resolv /etc/resolv.conf",
-  // Addresses keep the order of the hosts file, whatever their scope.
-  'printf "scopev4 ::ffff:0.0.0.0/96 14\\n" > $hosts.gai',
-  "mount --bind $hosts.gai /etc/gai.conf",
-  "rm $hosts $hosts.resolv $hosts.gai",
-];
 
 for (const engine of ENGINES) {
   testIf(
     NO_ENGINE[engine] ?? NO_NAMESPACE,
     `every address of a name is tried; timeouts and aborts of a silent peer [${engine}]`,
     async () => {
-      const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...setup(QUICK)) });
+      const outcome = await childJson(PROGRAM, { args: [engine], within: inNamespace(...silentNetwork(QUICK)) });
       assertEquals(outcome, {
         chosen: "127.0.0.8",
         refused: "ECONNREFUSED",
@@ -88,23 +66,6 @@ for (const engine of ENGINES) {
         unreachable: "ENETUNREACH",
         sockets: 0,
       });
-    },
-  );
-
-  testIf(
-    NO_ENGINE[engine] ?? NO_NAMESPACE,
-    `what nobody waits for any more lets the process end [${engine}]`,
-    async () => {
-      const within = inNamespace(...setup(SLOW));
-      const { timeout, ...rest } = await childJson<Record<string, string>>(ABANDONED, { args: [engine], within });
-      assertEquals(
-        timeout,
-        "ETIMEDOUT getaddrinfo: Cannot connect to slow.test:9 within 50 ms: the name server did not answer",
-      );
-      for (const [name, outcome] of Object.entries(rest)) {
-        const expected = name.includes("bort") ? "Error: no patience" : "ERR_CLOSED ";
-        assert(outcome.startsWith(expected), `${name}: ${outcome}`);
-      }
     },
   );
 }

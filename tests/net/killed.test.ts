@@ -13,6 +13,7 @@ import { mismatch } from "../support/bytes.ts";
 import { patiently } from "../support/child.ts";
 import { ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { LateReader } from "../support/late_reader.ts";
+import { NO_RING } from "../support/ring.ts";
 import { lacks, NO_ROOT, testIf } from "../support/skip.ts";
 import { until } from "../support/turns.ts";
 
@@ -29,7 +30,7 @@ const NOBODY = [
   "--inh-caps=+dac_read_search",
   "--ambient-caps=+dac_read_search",
 ];
-const NO_NOBODY = NO_ROOT ?? lacks("needs prlimit and setpriv", NOBODY[0], ...NOBODY.slice(1), "true");
+const NO_NOBODY = NO_RING ?? NO_ROOT ?? lacks("needs prlimit and setpriv", NOBODY[0], ...NOBODY.slice(1), "true");
 const KILLS = 20;
 /** States of sockets in /proc/net/tcp that are no connection any more, or none yet. */
 const TIME_WAIT = "06";

@@ -8,6 +8,7 @@ import { openSystem } from "../../ffi/system.ts";
 import type { Datagram, Io, UdpSocket } from "../../mod.ts";
 import { setOption } from "../../net/options.ts";
 import { eachEngine } from "../support/engines.ts";
+import { SLOWNESS } from "../support/skip.ts";
 import { endpointOf, getOption } from "../support/sockopt.ts";
 import { leases, releaseAll, sendNumbers } from "../support/udp.ts";
 
@@ -142,7 +143,7 @@ eachEngine("metadata: datagrams that were dropped are counted", async (io) => {
   let received = 0;
   let dropped = 0;
   for (const abort = new AbortController(); !abort.signal.aborted;) {
-    const timer = setTimeout(() => abort.abort(), 50);
+    const timer = setTimeout(() => abort.abort(), 50 * SLOWNESS);
     const datagram = await receiver.recv(into, { signal: abort.signal }).catch(() => undefined);
     clearTimeout(timer);
     if (datagram !== undefined) received += 1;

@@ -63,11 +63,16 @@ testIf(NO_RING, "an idle io costs nothing", async () => {
   const receiving = peer.recv(lease);
   await new Promise((resolve) => setTimeout(resolve, 100));
   using entries = countEntries();
-  const cpu = process.cpuUsage();
-  await new Promise((resolve) => setTimeout(resolve, 1000));
-  const { user, system } = process.cpuUsage(cpu);
+  // The runtime may be compiling or collecting what tests before this one have left; an io that costs something does so in every second.
+  let spent = Infinity;
+  for (let seconds = 0; spent >= 200_000 && seconds < 10; seconds++) {
+    const cpu = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const { user, system } = process.cpuUsage(cpu);
+    spent = user + system;
+  }
   assertEquals(entries.count, 0);
-  assert(user + system < 200_000, `${user + system} microseconds of processor time in an idle second`);
+  assert(spent < 200_000, `${spent} microseconds of processor time in an idle second`);
   await conn.send(new Uint8Array(3));
   assertEquals(await receiving, 3);
   lease.release();

@@ -7,7 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 
 /** How many times slower than an ordinary machine this one is: one that is emulated says so. */
-const SLOWNESS = Number(process.env.RINGLET_SLOWNESS ?? 1);
+export const SLOWNESS: number = Number(process.env.RINGLET_SLOWNESS ?? 1);
 /** A test that hangs fails instead. Far longer than any test takes: nothing is measured with it. */
 export const HANG_MS = 60_000 * SLOWNESS;
 

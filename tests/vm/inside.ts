@@ -10,6 +10,7 @@ import { PROJECT } from "./project.ts";
 import type { Row } from "./rows.ts";
 import { filesOf, type Suite, SUITES } from "./suites.ts";
 import { TapReader } from "./tap.ts";
+import { wantTimestamps } from "./timestamps.ts";
 
 /** A suite that does not end is a failure. */
 const SUITE_MS = Number(Deno.env.get("RINGLET_SUITE_MS") ?? 1_200_000);
@@ -41,7 +42,7 @@ async function together(files: readonly string[]): Promise<string> {
   return path;
 }
 
-async function runSuite({ name, environment }: Suite, files: readonly string[]): Promise<void> {
+async function runSuite({ name, filter, environment }: Suite, files: readonly string[]): Promise<void> {
   const skips = await Deno.makeTempFile();
   const findings = await Deno.makeTempFile();
   const tests: Parameters<ConstructorParameters<typeof TapReader>[0]>[0][] = [];
@@ -67,6 +68,7 @@ async function runSuite({ name, environment }: Suite, files: readonly string[]):
       "--no-check",
       "--allow-all",
       "--reporter=tap",
+      ...(filter === undefined ? [] : [`--filter=${filter}`]),
       await together(files),
     ],
     cwd: PROJECT,
@@ -102,7 +104,10 @@ async function runSuite({ name, environment }: Suite, files: readonly string[]):
   write({ kind: "suite", suite: name, seconds: (performance.now() - started) / 1000 });
 }
 
-if (inGuest) denyAllNames();
+if (inGuest) {
+  denyAllNames();
+  wantTimestamps();
+}
 const version = (await Deno.readTextFile("/proc/version")).trim();
 write({ kind: "kernel", release: Deno.osRelease(), version });
 for (const suite of SUITES) {

@@ -8,28 +8,46 @@ export interface Suite {
   readonly name: string;
   /** Paths from the project's folder on. */
   readonly files: readonly RegExp[];
-  /** Names of tests to leave to other suites, as `--filter` of the runner takes them. */
+  /** Names of the tests that run, as `--filter` of the runner takes them. Default: all. */
+  readonly filter?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Of the files that a pattern takes, those that other suites have, or where the kernel makes no difference. */
+/**
+ * Of the files that a pattern takes, those that other suites have, where the kernel makes no difference, or that take minutes where
+ * everything is emulated: starting a program takes several seconds there.
+ */
 const ELSEWHERE = [
+  "tests/net/abandoned.test.ts", // when the runtime ends
+  "tests/net/ancillary.test.ts", // messages that are made up; metadata.test.ts has the kernel's
   "tests/net/arena_full.test.ts", // bookkeeping
   "tests/net/bad_input.test.ts", // refused before the kernel sees it
+  "tests/net/close_rewriting.test.ts", // megabytes compared byte for byte: minutes; corruption.test.ts rewrites, too
+  "tests/net/close_thousands.test.ts", // many sends: close.test.ts asks the kernel for the same with few
+  "tests/net/control.test.ts", // encoding
+  "tests/net/corruption.test.ts", // the suite "ids"
+  "tests/net/deadline.test.ts", // the suite "ends"
+  "tests/net/degradation.test.ts", // a seccomp filter is the same everywhere; the suite "limits" has the kernel's own switch
   "tests/net/elsewhere.test.ts", // runtimes that are not there
+  "tests/net/exit.test.ts", // the runtime's ways to end; the suite "ends" kills programs
   "tests/net/forgotten.test.ts", // garbage collection
-  "tests/net/send_turns.test.ts", // bookkeeping
-  "tests/net/stats.test.ts", // bookkeeping
-  "tests/net/streams.test.ts", // the runtime's streams
-  "tests/net/zerocopy_policy.test.ts", // bookkeeping
+  "tests/net/id_oracle.test.ts", // the suite "ids"
+  "tests/net/killed.test.ts", // the suite "ends"
   "tests/net/lease.test.ts", // bookkeeping
   "tests/net/lifetime.test.ts", // when the runtime ends
-  "tests/net/permissions.test.ts", // the runtime's permissions
   "tests/net/limits.test.ts", // the suite "limits" has kernels of its own to limit
-  "tests/net/uring_memory.test.ts", // likewise
+  "tests/net/many_sockets.test.ts", // ten thousand sockets: minutes, and bookkeeping
+  "tests/net/multicast.test.ts", // groups are older than any kernel here
+  "tests/net/off_host.test.ts", // the suite "ends"
+  "tests/net/permissions.test.ts", // the runtime's permissions
+  "tests/net/random_operations.test.ts", // seconds of emulation reach little; the suite "ids" is random
+  "tests/net/send_turns.test.ts", // bookkeeping
+  "tests/net/soak_udp.test.ts", // seconds of emulation reach little; the suite "netem" accounts for every datagram
+  "tests/net/stats.test.ts", // bookkeeping
+  "tests/net/streams.test.ts", // the runtime's streams
+  "tests/net/uring_memory.test.ts", // the suite "limits" has kernels of its own to limit
   "tests/net/worker.test.ts", // threads of the runtime
-  "tests/net/id_oracle.test.ts",
-  "tests/net/corruption.test.ts",
+  "tests/net/zerocopy_policy.test.ts", // bookkeeping
 ];
 
 /** The suites, in the order in which they run. */
@@ -38,11 +56,18 @@ export const SUITES: readonly Suite[] = [
   { name: "wrap", files: [/^tests\/vm\/suites\/wrap\.ts$/] },
   { name: "limits", files: [/^tests\/vm\/suites\/limits\.ts$/] },
   { name: "netem", files: [/^tests\/vm\/suites\/netem\.ts$/] },
-  { name: "corruption", files: [/^tests\/net\/corruption\.test\.ts$/] },
   {
+    // Ids, and the memory that they release.
     name: "ids",
-    files: [/^tests\/net\/id_oracle\.test\.ts$/],
+    files: [/^tests\/net\/(corruption|id_oracle)\.test\.ts$/],
     environment: { RINGLET_ORACLE_OPERATIONS: "10000" },
+  },
+  {
+    // What the kernel does with memory that it was lent when a program, a socket or a connection ends. It holds none of copies, and Unix
+    // sockets copy; an abort is a close whose deadline is now.
+    name: "ends",
+    files: [/^tests\/net\/(deadline|killed|off_host)\.test\.ts$/],
+    filter: "/(over tcp: .*|^close .* over a veth pair|off this host) \\[(uring|errqueue)\\]$/",
   },
   { name: "engines", files: [/^tests\/net\/[a-z_]+\.test\.ts$/] },
 ];

@@ -4,6 +4,7 @@
 import process from "node:process";
 import type { EngineName } from "../../../mod.ts";
 import { withIo } from "../../support/engines.ts";
+import { SLOWNESS } from "../../support/skip.ts";
 import { turns } from "../../support/turns.ts";
 
 const SILENT = { hostname: "10.99.0.9", port: 9 };
@@ -34,7 +35,7 @@ await withIo({ engine: process.argv[2] as EngineName }, async (io) => {
     refused: await outcome(() => io.connect({ hostname: "several.test", port })),
     timedOut: await outcome(() => io.connect({ ...SILENT, timeoutMs: 50 })),
     // The first address does not answer: it leaves time for the second.
-    silentFirst: await outcome(() => io.connect({ hostname: "mixed.test", port, timeoutMs: 200 })),
+    silentFirst: await outcome(() => io.connect({ hostname: "mixed.test", port, timeoutMs: 400 * SLOWNESS })),
     aborted: await aborted,
     unreachable: await outcome(() => io.connect({ hostname: "192.0.2.1", port: 9 })),
   };

@@ -35,7 +35,10 @@ setup(
   `ip link set lo up
   ip addr add 10.77.3.1/24 dev v0
   ip addr add fd77:3::1/64 dev v0 nodad
-  ip link set v0 up`,
+  ip link set v0 up
+  ip link add d1 type ifb
+  ip link set d1 up
+  ip route add 10.92.0.0/16 dev d1`,
 );
 setup(
   ROUTER,
@@ -111,12 +114,12 @@ await withIo({ engine: process.argv[2] as EngineName }, async (io) => {
   const receipts: Promise<{ copied: boolean }>[] = [];
   const mixed = await io.bindUdp({ hostname: "10.77.3.1", errors: true });
   for (let i = 0; i < 40; i++) {
-    // A router sends few answers of other kinds to one host in a second, but says to every one that it was too big.
-    const lease = await io.lease(i % 2 === 0 ? 1200 : 1400);
-    const hostname = `10.89.1.${i + 1}`;
-    receipts.push((await mixed.send(lease, { to: { hostname, port: PORT } })).released);
+    // A router sends few answers of other kinds to one host in a second, but says to every one that it was too big. What goes through
+    // the veth pair is copied by some kernels; what goes to a device of this host's own, by none.
+    const hostname = i % 2 === 0 ? `10.92.1.${i + 1}` : `10.89.1.${i + 1}`;
+    receipts.push((await mixed.send(await io.lease(1400), { to: { hostname, port: PORT } })).released);
   }
-  const released = await Promise.all(receipts);
+  const released = (await Promise.all(receipts)).filter((_, i) => i % 2 === 0);
   let answers = 0;
   for await (const { code, to } of mixed.errors()) {
     if (code === "EMSGSIZE" && to.hostname === `10.89.1.${answers * 2 + 2}`) answers += 1;
