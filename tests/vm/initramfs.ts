@@ -9,7 +9,7 @@ import type { Kernel } from "./kernels.ts";
 import { layOut } from "./userland.ts";
 
 /** What suites need and kernels for clouds do not have built in. */
-const MODULES = ["veth", "ifb", "dummy", "sch_netem", "tcp_diag", "udp_diag", "unix_diag"];
+const MODULES = ["veth", "ifb", "dummy", "sch_netem", "sch_fq", "tcp_diag", "udp_diag", "unix_diag"];
 
 /** Builds the common part; answers its path. */
 export async function buildCommon(): Promise<string> {

@@ -111,7 +111,7 @@ ${capabilityTable(results)}
 ## The suites
 
 "wrap" sets the kernel's counter of zero-copy ids just before 2^32 and crosses it; "limits" takes privileges, memory and
-io_uring away; "netem" loses, delays, reorders, repeats and corrupts what is on the wire. The others are the suites of
+io_uring away; "netem" loses, delays, reorders, repeats and corrupts what is on the wire; "pacing" sends at times. The others are the suites of
 \`deno task test\` that depend on the kernel.
 
 ${suiteTable(results)}

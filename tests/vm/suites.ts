@@ -56,6 +56,7 @@ export const SUITES: readonly Suite[] = [
   { name: "wrap", files: [/^tests\/vm\/suites\/wrap\.ts$/] },
   { name: "limits", files: [/^tests\/vm\/suites\/limits\.ts$/] },
   { name: "netem", files: [/^tests\/vm\/suites\/netem\.ts$/] },
+  { name: "pacing", files: [/^tests\/vm\/suites\/pacing\.ts$/] },
   {
     // Ids, and the memory that they release.
     name: "ids",
