@@ -7,6 +7,7 @@ import type { Handle } from "../wasm/mod.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
+import { onAbort } from "./on_abort.ts";
 import { sendError, type SendFailure, type SendOwner } from "./promised_send.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
 import type { Header, Part } from "./send_queue.ts";
@@ -39,35 +40,58 @@ export class ManySends {
     this.#turns = turns;
   }
 
-  /** Sends all of `batch`, in order. */
+  /** Sends all of `batch`; what finds no record free goes on, all of it in one turn, when there are some. */
   send(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<BatchReceipt> {
-    const endHolds = this.#holdRepeated(batch);
+    const { sends, hub: { arena, recordWaiters } } = this.#endpoint;
+    const places = this.#placesOf(batch);
+    const repeated = [...places].filter(([, places]) => places.length > 1);
+    const consumed = repeated.filter(([lease]) => arena.unconsumed(lease));
+    // Until all their sends have begun.
+    const endPledge = arena.pledge(repeated.map(([lease]) => lease));
     const many = new Many(this.#endpoint, batch.length, signal);
-    for (const [i, outgoing] of batch.entries()) {
-      try {
-        this.#start(many, i, outgoing, signal);
-      } catch (error) {
-        many.failed(i, error);
-      }
+    let next = 0;
+    const begin = (): true | undefined => {
+      for (; next < batch.length; next++) if (!this.#start(many, next, batch[next], signal)) return undefined;
+      return true;
+    };
+    let begun: Promise<void> | undefined;
+    if (recordWaiters.size === 0 && begin()) {
+      endPledge();
+    } else {
+      const waiting = [...places].filter(([, places]) => places.length === 1 && places[0] >= next);
+      const endWait = arena.pledge(waiting.map(([lease]) => lease));
+      begun = sends.awaitRecord(begin, signal).catch((reason) => {
+        for (; next < batch.length; next++) many.failed(next, reason);
+      }).then(() => {
+        endPledge();
+        endWait();
+      });
     }
-    return endHolds(many.begun());
+    const receipt = begun === undefined ? many.receipt : begun.then(() => many.receipt);
+    return consumed.length === 0 ? receipt : receipt.then((receipt) => this.#consume(consumed, receipt));
   }
 
-  #start(many: Many, i: number, outgoing: Outgoing, signal: AbortSignal | undefined): void {
-    if ("send" in outgoing) return many.follow(i, outgoing.send());
-    const { part, header } = outgoing;
-    const sent = !this.#turns.busy &&
-      this.#endpoint.sends.sendNow(part, header, signal, new OneOfMany(many, i, part.byteLength));
-    if (sent) return;
-    const { lease, offset, byteLength } = part;
-    many.follow(i, this.#turns.send(lease, header, { offset, byteLength, signal }));
+  /** Starts one send; `false` when no record is free. */
+  #start(many: Many, i: number, outgoing: Outgoing, signal: AbortSignal | undefined): boolean {
+    try {
+      if ("send" in outgoing) {
+        many.follow(i, outgoing.send());
+      } else if (this.#turns.busy) {
+        const { part: { lease, offset, byteLength }, header } = outgoing;
+        many.follow(i, this.#turns.send(lease, header, { offset, byteLength, signal }));
+      } else {
+        const { part, header } = outgoing;
+        const owner = new OneOfMany(many, i, part.byteLength);
+        return this.#endpoint.sends.tryNow(part, header, signal, owner) === true;
+      }
+    } catch (error) {
+      many.failed(i, error);
+    }
+    return true;
   }
 
-  /**
-   * Holds every lease that goes out more than once until all its sends have begun. Answers what ends that: whichever of them were
-   * accepted then, the program's own claim is consumed if any was.
-   */
-  #holdRepeated(batch: readonly Outgoing[]): (sent: Promise<BatchReceipt>) => Promise<BatchReceipt> {
+  /** Where in the batch each lease is. */
+  #placesOf(batch: readonly Outgoing[]): Map<Lease, number[]> {
     const { arena } = this.#endpoint.hub;
     const places = new Map<Lease, number[]>();
     for (const [i, { data }] of batch.entries()) {
@@ -78,21 +102,17 @@ export class ManySends {
         else throw lease.notHeld("send");
       }
     }
-    const repeated = [...places].filter(([, places]) => places.length > 1);
-    const consumed = repeated.filter(([lease]) => arena.unconsumed(lease));
-    for (const [lease] of repeated) lease.retain();
-    return (sent) => {
-      for (const [lease] of repeated) lease.release();
-      if (consumed.length === 0) return sent;
-      return sent.then((receipt) => {
-        for (const [lease, places] of consumed) {
-          // The first had the claim; where it was refused and gave it back, the others still have consumed it.
-          const taken = places.some((i) => receipt.bytes[i] > 0 || !receipt.errors.has(i));
-          if (taken && arena.unconsumed(lease)) lease.release();
-        }
-        return receipt;
-      });
-    };
+    return places;
+  }
+
+  /** The first send of a lease has its own claim. Where that one was refused and gave it back, the others still have consumed it. */
+  #consume(consumed: readonly (readonly [Lease, number[]])[], receipt: BatchReceipt): BatchReceipt {
+    const { arena } = this.#endpoint.hub;
+    for (const [lease, places] of consumed) {
+      const taken = places.some((i) => receipt.bytes[i] > 0 || !receipt.errors.has(i));
+      if (taken && arena.unconsumed(lease)) lease.release();
+    }
+    return receipt;
   }
 }
 
@@ -111,7 +131,7 @@ class Many {
   readonly #released = Promise.withResolvers<Release>();
   /** Sends that can be given up, by their place. */
   readonly #queued = new Map<number, Handle>();
-  readonly #onAbort = () => this.#giveUp();
+  readonly #stopListening: (() => void) | undefined;
   #accepted = 0;
   #unanswered: number;
   #unreleased = 0;
@@ -121,13 +141,13 @@ class Many {
     this.#endpoint = endpoint;
     this.#signal = signal;
     this.#bytes = new Uint32Array(count);
-    this.#unanswered = count + 1; // and the call itself
-    signal?.addEventListener("abort", this.#onAbort);
+    this.#unanswered = count;
+    this.#stopListening = signal && onAbort(signal, () => this.#giveUp());
+    if (count === 0) this.#finish();
   }
 
-  /** Every send has begun. */
-  begun(): Promise<BatchReceipt> {
-    this.#answer();
+  /** Resolves when it is known what became of all. */
+  get receipt(): Promise<BatchReceipt> {
     return this.#answered.promise;
   }
 
@@ -176,13 +196,12 @@ class Many {
 
   #end(i: number): void {
     if (this.#signal !== undefined) this.#queued.delete(i);
-    this.#answer();
+    this.#unanswered -= 1;
+    if (this.#unanswered === 0) this.#finish();
   }
 
-  #answer(): void {
-    this.#unanswered -= 1;
-    if (this.#unanswered > 0) return;
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+  #finish(): void {
+    this.#stopListening?.();
     const [accepted, bytes, errors] = [this.#accepted, this.#bytes, this.#errors];
     this.#answered.resolve({ accepted, bytes, errors, released: this.#released.promise });
     this.#release();

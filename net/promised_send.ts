@@ -7,6 +7,7 @@ import { ERRNO } from "../ffi/errno.ts";
 import type { Handle } from "../wasm/mod.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
+import { onAbort } from "./on_abort.ts";
 import { PendingReceipt, type Receipt } from "./receipt.ts";
 
 /** Why a send failed. */
@@ -77,9 +78,8 @@ export class PromisedSend implements SendOwner {
   }
 
   abortWith(signal: AbortSignal, id: Handle): void {
-    const onAbort = () => this.#endpoint.sends.giveUp([id], signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    this.#patience = { signal, stopListening: () => signal.removeEventListener("abort", onAbort) };
+    const stopListening = onAbort(signal, () => this.#endpoint.sends.giveUp([id], signal.reason));
+    this.#patience = { signal, stopListening };
   }
 
   accepted(): void {

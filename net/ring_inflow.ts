@@ -12,6 +12,7 @@ import type { Endpoint } from "./endpoint.ts";
 import type { Attempt, Target } from "./engine.ts";
 import { systemError } from "./errors.ts";
 import type { Inbox } from "./inbox.ts";
+import { onAbort } from "./on_abort.ts";
 import type { Ring } from "./ring.ts";
 import type { Call, Entry, RingCalls } from "./ring_calls.ts";
 import { Turn } from "./waiters.ts";
@@ -75,8 +76,7 @@ export class RingInflow {
     let call!: Call;
     const result = new Promise<number>((resolve) => call = calls.start({ ...entry, fd: this.#endpoint.fd }, resolve));
     this.#pending.add(call);
-    const cancel = () => calls.cancel(call);
-    signal?.addEventListener("abort", cancel);
+    const stopListening = signal && onAbort(signal, () => calls.cancel(call));
     try {
       const value = await result;
       if (value < 0 && this.#stopped !== undefined) throw this.#stopped;
@@ -84,7 +84,7 @@ export class RingInflow {
       return value;
     } finally {
       this.#pending.delete(call);
-      signal?.removeEventListener("abort", cancel);
+      stopListening?.();
     }
   }
 

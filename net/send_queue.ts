@@ -168,33 +168,23 @@ export class SendQueue {
     endPledge?: () => void,
   ): Promise<Receipt> {
     const owner = new PromisedSend(this.#endpoint, bytesOf(parts));
-    const { arena } = this.#hub;
+    const { arena, recordWaiters } = this.#hub;
     try {
-      if (this.sendNow(parts, header, signal, owner)) {
+      if (recordWaiters.size === 0 && this.tryNow(parts, header, signal, owner)) {
         endPledge?.();
         return owner.promise;
       }
       endPledge ??= arena.pledge("lease" in parts ? [parts.lease] : parts.map(({ lease }) => lease));
-      const attempt = () => this.#trySend(parts, header, signal, owner);
-      return this.#awaitRecord(attempt, signal).finally(endPledge).then(() => owner.promise);
+      const attempt = () => this.tryNow(parts, header, signal, owner);
+      return this.awaitRecord(attempt, signal).finally(endPledge).then(() => owner.promise);
     } catch (error) {
       endPledge?.();
       return Promise.reject(error);
     }
   }
 
-  /** Sends `parts`, whose fate `owner` is told; `false` when no record is free, or others wait for one. */
-  sendNow(
-    parts: Part | readonly Part[],
-    header: Header | undefined,
-    signal: AbortSignal | undefined,
-    owner: SendOwner,
-  ): boolean {
-    return this.#hub.recordWaiters.size === 0 && this.#trySend(parts, header, signal, owner) === true;
-  }
-
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
-  async #awaitRecord(attempt: () => true | undefined, signal: AbortSignal | undefined): Promise<void> {
+  async awaitRecord(attempt: () => true | undefined, signal: AbortSignal | undefined): Promise<void> {
     const { deadline } = this.#endpoint.closing;
     const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
     this.recordless += 1;
@@ -203,7 +193,8 @@ export class SendQueue {
     );
   }
 
-  #trySend(
+  /** Sends `parts`, whose fate `owner` is told; `undefined` when no record is free. */
+  tryNow(
     parts: Part | readonly Part[],
     header: Header | undefined,
     signal: AbortSignal | undefined,

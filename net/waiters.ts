@@ -1,11 +1,9 @@
 /**
  * A queue of promises that are served in order, and waiting that can be given up.
  *
- * Listeners of signals are removed by hand: a timeout signal keeps the process alive as long as it has listeners, and Deno does not
- * count those that `once` has removed.
- *
  * @module
  */
+import { onAbort } from "./on_abort.ts";
 
 interface Waiter<T, R> {
   readonly request: T;
@@ -32,12 +30,11 @@ export class Waiters<T, R> {
   wait(request: T, signal?: AbortSignal): Promise<R> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise<R>((resolve, reject) => {
-      const onAbort = () => {
+      const giveUp = () => {
         this.#leave(waiter).reject(signal!.reason);
         this.#onLeave?.();
       };
-      signal?.addEventListener("abort", onAbort);
-      const stop = () => signal?.removeEventListener("abort", onAbort);
+      const stop = signal === undefined ? () => {} : onAbort(signal, giveUp);
       const waiter: Waiter<T, R> = { request, resolve, reject, stop };
       this.#queue.add(waiter);
     });
@@ -73,13 +70,8 @@ export class Waiters<T, R> {
 /** `promise`, unless `signal` is aborted first. */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      stop();
-      reject(signal.reason);
-    };
-    const stop = () => signal.removeEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort);
+    if (signal.aborted) reject(signal.reason);
+    const stop = signal.aborted ? () => {} : onAbort(signal, () => reject(signal.reason));
     promise.then(resolve, reject).then(stop);
   });
 }

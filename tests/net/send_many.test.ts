@@ -329,3 +329,13 @@ eachEngine("bad input is refused whole", async (io) => {
   assertEquals([lease.state, sender.stats().sends], ["leased", 0]);
   lease.release();
 });
+
+eachEngine("many times more destinations than records", async (io) => {
+  const { sender, receiver } = await udpPair(io);
+  const lease = await patterned(io, 20);
+  const to = await sender.destination(receiver.localAddr);
+  const { accepted, errors, released } = await sender.fanOut(lease, Array(20_000).fill(to));
+  assertEquals([accepted, errors.size], [20_000, 0]);
+  await released;
+  assertEquals([lease.state, io.stats().arena.leases], ["free", 0]);
+}, { maxSends: 64 });
