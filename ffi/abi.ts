@@ -127,7 +127,9 @@ export const C = {
   IORING_SQ_TASKRUN: 1 << 2,
   IORING_REGISTER_BUFFERS: 0,
   IORING_UNREGISTER_BUFFERS: 1,
+  IORING_REGISTER_FILES_UPDATE: 6,
   IORING_REGISTER_PROBE: 8,
+  IORING_REGISTER_FILES2: 13,
   IORING_REGISTER_SYNC_CANCEL: 24,
   IO_URING_OP_SUPPORTED: 1 << 0,
   IORING_OP_NOP: 0,
@@ -148,6 +150,8 @@ export const C = {
   IORING_OP_URING_CMD: 46,
   IORING_OP_SEND_ZC: 47,
   IORING_OP_SENDMSG_ZC: 48,
+  IORING_RSRC_REGISTER_SPARSE: 1 << 0,
+  IOSQE_FIXED_FILE: 1 << 0,
   IOSQE_IO_LINK: 1 << 2,
   IOSQE_IO_HARDLINK: 1 << 3,
   IOSQE_CQE_SKIP_SUCCESS: 1 << 6,
@@ -269,6 +273,8 @@ export const layout = {
   io_uring_cqe: { size: 16, user_data: 0, res: 8, flags: 12 },
   io_uring_probe: { size: 16, last_op: 0, ops_len: 1, ops: 16 },
   io_uring_probe_op: { size: 8, op: 0, flags: 2 },
+  io_uring_rsrc_register: { size: 32, nr: 0, flags: 4, data: 16 },
+  io_uring_files_update: { size: 16, offset: 0, fds: 8 },
   io_uring_sync_cancel_reg: { size: 64, addr: 0, fd: 8, flags: 12, timeout: 16 },
 } as const;
 

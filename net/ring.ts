@@ -23,6 +23,9 @@ const WASM_PAGE_BYTES = 65_536;
 /** With little lockable memory the rings are made smaller, down to so many entries. */
 const LEAST_ENTRIES = 64;
 
+/** Sockets whose files the ring has, so that the kernel need not look their descriptors up with every send: the first so many. */
+const FILES = 1024;
+
 /** Why there is no ring. */
 const REFUSALS: Partial<Record<number, string>> = {
   [ERRNO.EPERM]: "io_uring is forbidden (kernel.io_uring_disabled, or a seccomp filter such as Docker's)",
@@ -38,6 +41,7 @@ const FLAGS = C.IORING_SETUP_NO_MMAP | C.IORING_SETUP_CQSIZE | C.IORING_SETUP_CO
 
 const { FAULT, COMPLETIONS_PER_ENTRY } = coreLayout;
 const { io_uring_params, io_sqring_offsets, io_cqring_offsets, io_uring_probe, io_uring_probe_op, iovec } = layout;
+const { io_uring_rsrc_register, io_uring_files_update } = layout;
 
 /** What a kernel might not offer: tests take it away from one that does. */
 export interface RingLimits {
@@ -73,6 +77,8 @@ export class Ring {
   registeredBytes = 0;
   /** A registered buffer may hold several parts of one message (Linux 6.15). */
   readonly gathersRegistered: boolean;
+  /** Places for registered files; none where RLIMIT_NOFILE has no room for them. */
+  readonly #files: number;
   readonly #core: Core;
   readonly #system: System;
   readonly #uring: Uring;
@@ -112,6 +118,7 @@ export class Ring {
       }
       if (core.raw.ring_start(view.byteOffset) < 0) throw new NoRing("the kernel's rings have an unknown layout");
       this.#requireOperations();
+      this.#files = this.#reserveFiles();
       const gathers = this.#probe(C.IORING_OP_SENDMSG_ZC, C.IORING_RECVSEND_FIXED_BUF) === -ERRNO.EBADF;
       this.gathersRegistered = gathers && limits.gathersRegistered !== false;
     } catch (error) {
@@ -130,6 +137,16 @@ export class Ring {
     view.setBigUint64(io_uring_params.cq_off + io_cqring_offsets.user_addr, base + BigInt(RINGS), true);
     view.setBigUint64(io_uring_params.sq_off + io_sqring_offsets.user_addr, base + BigInt(ENTRIES), true);
     return this.#uring.setup(entries, address);
+  }
+
+  /** Makes places for files, all of them empty. Answers how many. */
+  #reserveFiles(): number {
+    const { view, address } = this.#scratch;
+    new Uint8Array(view.buffer, view.byteOffset, io_uring_rsrc_register.size).fill(0);
+    view.setUint32(io_uring_rsrc_register.nr, FILES, true);
+    view.setUint32(io_uring_rsrc_register.flags, C.IORING_RSRC_REGISTER_SPARSE, true);
+    const result = this.#uring.register(this.fd, C.IORING_REGISTER_FILES2, address, io_uring_rsrc_register.size);
+    return result < 0 ? 0 : FILES;
   }
 
   /** Asks which operations there are: a kernel may have rings and no zero-copy sends. */
@@ -205,6 +222,26 @@ export class Ring {
       view.setBigUint64(at + iovec.iov_len, BigInt(Math.min(PIECE_BYTES, bytes - i * PIECE_BYTES)), true);
     }
     return this.#uring.register(this.fd, C.IORING_REGISTER_BUFFERS, address, count) >= 0;
+  }
+
+  /** Puts a socket's file into its place. Answers whether the ring has it now; it lives as long as it is there. */
+  registerFile(slot: number, fd: number): boolean {
+    return slot < this.#files && this.#updateFile(slot, fd);
+  }
+
+  /** Empties a socket's place. */
+  unregisterFile(slot: number): void {
+    if (slot < this.#files) this.#updateFile(slot, -1);
+  }
+
+  #updateFile(slot: number, fd: number): boolean {
+    const { view, address } = this.#scratch;
+    const { size } = io_uring_files_update;
+    new Uint8Array(view.buffer, view.byteOffset, size).fill(0);
+    view.setUint32(io_uring_files_update.offset, slot, true);
+    view.setBigUint64(io_uring_files_update.fds, address + BigInt(size), true);
+    view.setInt32(size, fd, true);
+    return this.#uring.register(this.fd, C.IORING_REGISTER_FILES_UPDATE, address, 1) === 1;
   }
 
   /** The registered buffer that holds a range of the arena, or -1. */

@@ -87,7 +87,8 @@ export class UringEngine implements Engine {
   }
 
   attach(endpoint: Endpoint): void {
-    this.#hub.core.raw.ring_attach(endpoint.slot, endpoint.generation, endpoint.fd);
+    const registered = this.ring.registerFile(endpoint.slot, endpoint.fd);
+    this.#hub.core.raw.ring_attach(endpoint.slot, endpoint.generation, endpoint.fd, Number(registered));
     endpoint.sends.zeroCopy = endpoint.family !== C.AF_UNIX;
     this.#inflows.set(endpoint, new RingInflow(endpoint, this.#receiving));
   }
@@ -95,6 +96,7 @@ export class UringEngine implements Engine {
   detach(endpoint: Endpoint): void {
     this.#inflows.delete(endpoint);
     this.#starved.delete(endpoint);
+    this.ring.unregisterFile(endpoint.slot);
     this.#calls.start({ opcode: C.IORING_OP_CLOSE, fd: endpoint.fd }, () => {});
     // Now, so that whoever awaits the close finds the descriptor closed.
     if (this.commit()) this.#hub.schedule();

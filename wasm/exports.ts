@@ -140,8 +140,11 @@ export interface CoreExports {
   ring_start(params: number): number;
   /** What of the arena is registered: bytes from its start, bytes of a buffer (0: one for all), whether buffers take several iovecs. */
   ring_registered(bytes: number, piece: number, gathers: number): void;
-  /** Tells the ring a socket's descriptor. From now on datagrams may go into it at once. */
-  ring_attach(socket: number, generation: number, fd: number): number;
+  /**
+   * Tells the ring a socket's descriptor, and whether that is registered at the socket's slot. From now on datagrams may go into it at
+   * once.
+   */
+  ring_attach(socket: number, generation: number, fd: number, registered: number): number;
   /** Prepares entries for the head of a queue: how many. OUT: reason for not more. */
   ring_fill(socket: number, generation: number): number;
   /** Lets the kernel see what was prepared: entries that it has to take. */

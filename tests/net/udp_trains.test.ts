@@ -179,11 +179,11 @@ eachEngine("a small send buffer makes trains wait, not fail", async (io) => {
 function misplace(sender: UdpSocket, count: number): Disposable {
   const uring = openSystem().uring() as { enter: (...args: [number, number, number, number]) => number };
   const { enter } = uring;
-  const { fd, hub: { core } } = endpointOf(sender);
+  const { slot, hub: { core } } = endpointOf(sender);
   const view = new DataView(core.memory.buffer);
   uring.enter = (...args) => {
     for (let at = core.regions.ENTRIES; at < core.regions.ENTRIES + 64 * 64 && args[1] > 0; at += 64) {
-      const ours = view.getUint8(at) === C.IORING_OP_SENDMSG_ZC && view.getInt32(at + 4, true) === fd;
+      const ours = view.getUint8(at) === C.IORING_OP_SENDMSG_ZC && view.getInt32(at + 4, true) === slot;
       if (!ours || count === 0) continue;
       view.setBigUint64(at + 16, 8n, true);
       count -= 1;

@@ -482,8 +482,8 @@ extern "C" fn ring_registered(bytes: u32, piece: u32, gathers: u32) {
 }
 
 #[no_mangle]
-extern "C" fn ring_attach(socket: u32, generation: u32, fd: i32) -> i32 {
-    done(core().ring_attach(socket, generation, fd))
+extern "C" fn ring_attach(socket: u32, generation: u32, fd: i32, registered: u32) -> i32 {
+    done(core().ring_attach(socket, generation, fd, registered != 0))
 }
 
 #[no_mangle]

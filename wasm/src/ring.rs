@@ -27,6 +27,8 @@ pub mod opcode {
 
 /// `Entry::flags`: the next entry waits for this one, and is cancelled if it fails or is short.
 pub const IO_LINK: u8 = 1 << 2;
+/// `Entry::flags`: `fd` is the place of a registered file.
+pub const FIXED_FILE: u8 = 1 << 0;
 /// `Entry::flags`: the next entry waits for this one, whatever comes of it.
 pub const IO_HARDLINK: u8 = 1 << 3;
 /// `Entry::flags`: success posts no completion.

@@ -19,6 +19,8 @@ pub const ATTACHED: u32 = 32;
 
 /// `flags`: the kernel takes no trains of it: they go segment by segment.
 pub const UNSEGMENTED: u32 = 64;
+/// `flags`: the ring has its file at the socket's slot, so that no send has to look the descriptor up.
+pub const REGISTERED: u32 = 128;
 
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
@@ -29,7 +31,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`, `UNSEGMENTED`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`, `UNSEGMENTED`, `REGISTERED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,

@@ -99,11 +99,11 @@ impl<C: Counting> Ledger<'_, C> {
         Ok(self.fill_chain(slot, fd))
     }
 
-    /// Tells the ring the descriptor of a socket.
-    pub fn ring_attach(&mut self, slot: u32, generation: u32, fd: i32) -> Result<(), Fault> {
+    /// Tells the ring the descriptor of a socket, and whether it is registered with the ring, at the socket's slot.
+    pub fn ring_attach(&mut self, slot: u32, generation: u32, fd: i32, registered: bool) -> Result<(), Fault> {
         let socket = self.socket(slot, generation)?;
         socket.fd = fd;
-        socket.flags |= socket::ATTACHED;
+        socket.flags |= socket::ATTACHED | if registered { socket::REGISTERED } else { 0 };
         Ok(())
     }
 
@@ -398,6 +398,10 @@ impl<C: Counting> Ledger<'_, C> {
     #[inline]
     fn start(&mut self, mut entry: Entry, slot: u32, send: u32, bytes: u32, zero_copy: bool) -> u32 {
         let kind = if zero_copy { operation::SEND_ZC } else { operation::SEND };
+        if self.sockets[slot].flags & socket::REGISTERED != 0 {
+            entry.fd = slot as i32;
+            entry.flags |= ring::FIXED_FILE;
+        }
         let op = self.operation(Operation { kind, socket: slot, send, bytes, ..Operation::default() }, &mut entry);
         let socket = &mut self.sockets[slot];
         socket.chain += 1;

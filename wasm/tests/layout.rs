@@ -169,6 +169,7 @@ fn ring() {
             ("IORING_OP_SEND", opcode::SEND as usize),
             ("IORING_OP_SEND_ZC", opcode::SEND_ZC as usize),
             ("IORING_OP_SENDMSG_ZC", opcode::SENDMSG_ZC as usize),
+            ("IOSQE_FIXED_FILE", ring::FIXED_FILE as usize),
             ("IOSQE_IO_LINK", ring::IO_LINK as usize),
             ("IOSQE_IO_HARDLINK", ring::IO_HARDLINK as usize),
             ("IOSQE_CQE_SKIP_SUCCESS", ring::CQE_SKIP_SUCCESS as usize),

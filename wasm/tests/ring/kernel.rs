@@ -11,7 +11,7 @@ use super::view::View;
 use ringlet_core::operation::NOBODY;
 use ringlet_core::ring::{self, opcode, Completion, Entry};
 use ringlet_core::submit::ASYNC_CANCEL_ALL;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Operations that are over, kept to repeat what was said of them.
 const SPENT: usize = 64;
@@ -22,6 +22,8 @@ pub struct Kernel {
     pub mistake: Mistake,
     /// Descriptors of sockets whose messages go whole.
     pub datagrams: HashSet<i32>,
+    /// Descriptors of registered files, by their places.
+    pub files: HashMap<i32, i32>,
     /// Those of which it takes no trains.
     pub unsegmented: HashSet<i32>,
     chains: Vec<Chain>,
@@ -46,6 +48,7 @@ impl Kernel {
             view,
             mistake,
             datagrams: HashSet::new(),
+            files: HashMap::new(),
             unsegmented: HashSet::new(),
             chains: Vec::new(),
             rest: VecDeque::new(),
@@ -127,7 +130,11 @@ impl Kernel {
         }
     }
 
-    fn request(&mut self, entry: Entry) -> Request {
+    fn request(&mut self, mut entry: Entry) -> Request {
+        if entry.flags & ring::FIXED_FILE != 0 {
+            entry.flags &= !ring::FIXED_FILE;
+            entry.fd = self.files[&entry.fd];
+        }
         self.serial += 1;
         let (parts, message) = self.view.read(&entry);
         let segment = message.map_or(0, |message| self.view.segment(&message));

@@ -9,7 +9,11 @@ impl World {
 
     pub fn new_socket(&mut self, datagram: bool, limit: u32) -> u32 {
         let (slot, generation) = self.core.socket_new(datagram as u32, limit).expect("a free socket");
-        self.core.ring_attach(slot, generation, self.next_fd).expect("a socket");
+        let registered = self.dice.one_in(2);
+        if registered {
+            self.kernel.files.insert(slot as i32, self.next_fd);
+        }
+        self.core.ring_attach(slot, generation, self.next_fd, registered).expect("a socket");
         let place = &mut self.model.sockets[slot as usize];
         assert!(place.is_none(), "a socket was handed out twice");
         *place = Some(Socket::new(generation, self.next_fd, datagram, limit));
