@@ -23,7 +23,7 @@
 // It is no slower than liburing's own examples/send-zerocopy doing the same work: COUNT 1 and CEILING_FILES=1, for that sends
 // one buffer, which stays in the cache, over a registered file.
 //
-// For comparisons, from the environment: CEILING_FILES=1 registers the sockets (worth 1 to 3 %; Ringlet does not), and
+// For comparisons, from the environment: CEILING_FILES=1 registers the sockets (worth 1 to 3 %; Ringlet does so), and
 // CEILING_COUNTERS=1 tells at the end how many sends there were, how many enters, and how many sends the kernel copied.
 #define _GNU_SOURCE  // sendmmsg
 #include <arpa/inet.h>
