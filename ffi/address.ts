@@ -76,11 +76,24 @@ export function encodePath(path: string): EncodedAddress | undefined {
   return { family: C.AF_UNIX, bytes };
 }
 
+/** The bare IP address within an encoded one. */
+export function hostOf({ family, bytes }: EncodedAddress): Uint8Array<ArrayBuffer> {
+  const { sockaddr_in: v4, sockaddr_in6: v6 } = layout;
+  return family === C.AF_INET
+    ? bytes.subarray(v4.sin_addr, v4.sin_addr + 4)
+    : bytes.subarray(v6.sin6_addr, v6.sin6_addr + 16);
+}
+
+/** Whether a bare IPv6 address is an IPv4 one (`::ffff:a.b.c.d`). */
+export function isMapped(host: Uint8Array): boolean {
+  return host.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : 0xff));
+}
+
 /** An IPv4 address as a socket of family IPv6 wants it (`::ffff:a.b.c.d`). */
 export function toIpv6(address: EncodedAddress): EncodedAddress {
   if (address.family !== C.AF_INET) return address;
   const mapped = new Uint8Array(16).fill(0xff, 10, 12);
-  mapped.set(address.bytes.subarray(layout.sockaddr_in.sin_addr, layout.sockaddr_in.sin_addr + 4), 12);
+  mapped.set(hostOf(address), 12);
   const port = new DataView(address.bytes.buffer).getUint16(layout.sockaddr_in.sin_port, false);
   return inet(C.AF_INET6, port, mapped);
 }
@@ -100,7 +113,7 @@ export function decodeAddress(system: System, sockaddr: Uint8Array, length: numb
   let zone = "";
   if (family === C.AF_INET6) {
     address = sockaddr.slice(v6.sin6_addr, v6.sin6_addr + 16);
-    if (address.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : 0xff))) {
+    if (isMapped(address)) {
       address = address.slice(12);
       textFamily = C.AF_INET;
     }

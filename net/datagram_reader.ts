@@ -8,6 +8,7 @@ import { MAX_DATAGRAMS } from "./datagram_inbox.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
+import { either } from "./on_abort.ts";
 import { checkReceive, type WaitOptions } from "./tcp.ts";
 import { integer, notAborted, options as checkOptions, shown } from "./validate.ts";
 
@@ -117,7 +118,7 @@ export class DatagramReader {
     notAborted(signal);
     endpoint.requireOpen();
     const { stopped } = endpoint.closing;
-    return this.#loop(batch, leaseBytes, signal === undefined ? stopped : AbortSignal.any([signal, stopped]));
+    return this.#loop(batch, leaseBytes, either(signal, stopped));
   }
 
   async *#loop(batch: number, leaseBytes: number, ended: AbortSignal): AsyncIterableIterator<ReceivedDatagram> {

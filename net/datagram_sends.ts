@@ -10,12 +10,13 @@ import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { type BatchReceipt, ManySends, type Outgoing } from "./many_sends.ts";
+import { either } from "./on_abort.ts";
 import type { Receipt } from "./receipt.ts";
 import { checkMetadata, MetadataEncoder, SEND_METADATA, type SendMetadata } from "./send_metadata.ts";
 import type { Header, Part } from "./send_queue.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, type SendTurns, TRY_SEND_OPTIONS } from "./send_turns.ts";
 import type { WaitOptions } from "./tcp.ts";
-import { TrainSends } from "./train_sends.ts";
+import { segmentOf, TrainSends } from "./train_sends.ts";
 import { iterable, NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
 /** Options of a datagram. */
@@ -79,9 +80,8 @@ export class DatagramSends {
   }
 
   #send(data: SendData | readonly SendData[], options: DatagramOptions): Promise<Receipt> {
-    if (options.to === undefined) return this.#sendTo(this.#connected(), data, options);
-    const to = this.#destinations.now(options.to);
-    if (to !== undefined) return this.#sendTo(to, data, options);
+    const to = this.#now(options.to);
+    if (options.to === undefined || to !== undefined) return this.#sendTo(to, data, options);
     this.#check(data, options);
     return this.destination(options.to, options).then((to) => this.#sendTo(to, data, options));
   }
@@ -116,7 +116,7 @@ export class DatagramSends {
   tryHeader(lease: Lease, options: Omit<DatagramOptions, "signal">): Header | undefined {
     if (options === NO_OPTIONS) return this.#connected();
     checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
-    const to = options.to === undefined ? this.#connected() : this.#destinations.now(options.to);
+    const to = this.#now(options.to);
     if (options.to !== undefined && to === undefined) {
       throw new RingletError(
         "ERR_INVALID_ARG",
@@ -134,7 +134,7 @@ export class DatagramSends {
     notAborted(signal);
     const { stopped } = this.#endpoint.closing;
     return this.#destinations.now(to) ??
-      await this.#destinations.later(to, signal === undefined ? stopped : AbortSignal.any([signal, stopped]));
+      await this.#destinations.later(to, either(signal, stopped));
   }
 
   /** See `UdpSocket.sendMany`. */
@@ -192,12 +192,17 @@ export class DatagramSends {
     signal: AbortSignal | undefined,
   ): Outgoing {
     const { segmentBytes = 0 } = options;
-    const to = address === undefined ? this.#connected() : this.#destinations.now(address);
+    const to = this.#now(address);
     if (part !== undefined && (address === undefined || to !== undefined)) {
-      return { data, part, header: this.#header(to, options, part.byteLength > segmentBytes ? segmentBytes : 0) };
+      return { data, part, header: this.#header(to, options, segmentOf(part.byteLength, segmentBytes)) };
     }
     this.#check(data, options);
     return { data, send: () => this.#send(data, { ...options, to: address, signal }) };
+  }
+
+  /** Where datagrams to an address go; `undefined` for the socket's only peer, and for a name that has to be resolved. */
+  #now(address: InternetAddress | undefined): Destination | undefined {
+    return address === undefined ? this.#connected() : this.#destinations.now(address);
   }
 
   #connected(): undefined {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { C, layout } from "../ffi/abi.ts";
-import { type EncodedAddress, encodeNumeric, type InternetAddress, toIpv6 } from "../ffi/address.ts";
+import { C } from "../ffi/abi.ts";
+import { type EncodedAddress, encodeNumeric, hostOf, type InternetAddress, isMapped, toIpv6 } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
 import { RingletError } from "./errors.ts";
 import { checkAddress, resolve } from "./resolve.ts";
@@ -114,13 +114,9 @@ function wrongFamily(hostname: string): RingletError {
   });
 }
 
-/** `::ffff:0:0/96`, where IPv6 has IPv4, as words. */
-const MAPPED = [0, 0, 0xffff_0000];
-
 /** A `struct sockaddr` as the words that go into a record. */
-function toName({ family, bytes }: EncodedAddress): Name {
-  const words = new Uint32Array(bytes.buffer);
-  const at = layout.sockaddr_in6.sin6_addr / 4;
-  const v4 = family === C.AF_INET || MAPPED.every((word, i) => words[at + i] === word);
-  return { words, byteLength: bytes.length, v4 };
+function toName(address: EncodedAddress): Name {
+  const { family, bytes } = address;
+  const v4 = family === C.AF_INET || isMapped(hostOf(address));
+  return { words: new Uint32Array(bytes.buffer), byteLength: bytes.length, v4 };
 }

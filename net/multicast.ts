@@ -4,7 +4,7 @@
  * @module
  */
 import { C, layout } from "../ffi/abi.ts";
-import { encodeNumeric, interfaceIndex } from "../ffi/address.ts";
+import { encodeNumeric, hostOf, interfaceIndex } from "../ffi/address.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError, systemError } from "./errors.ts";
 import { options as checkOptions, text } from "./validate.ts";
@@ -34,12 +34,9 @@ export function changeMembership(
     throw new RingletError("ENODEV", `Cannot ${action} ${group}: there is no interface "${options.interface}"`);
   }
   const v6 = address.family === C.AF_INET6;
-  const { ip_mreqn, ipv6_mreq, sockaddr_in, sockaddr_in6 } = layout;
+  const { ip_mreqn, ipv6_mreq } = layout;
   const request = new Uint8Array(v6 ? ipv6_mreq.size : ip_mreqn.size);
-  const ip = v6
-    ? address.bytes.subarray(sockaddr_in6.sin6_addr, sockaddr_in6.sin6_addr + 16)
-    : address.bytes.subarray(sockaddr_in.sin_addr, sockaddr_in.sin_addr + 4);
-  request.set(ip, v6 ? ipv6_mreq.ipv6mr_multiaddr : ip_mreqn.imr_multiaddr);
+  request.set(hostOf(address), v6 ? ipv6_mreq.ipv6mr_multiaddr : ip_mreqn.imr_multiaddr);
   new DataView(request.buffer).setInt32(v6 ? ipv6_mreq.ipv6mr_interface : ip_mreqn.imr_ifindex, index, true);
   const option = v6
     ? { join: C.IPV6_ADD_MEMBERSHIP, leave: C.IPV6_DROP_MEMBERSHIP }[action]

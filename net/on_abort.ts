@@ -1,5 +1,5 @@
 /**
- * Listening to signals that thousands may share: one listener for all of them, because to remove one takes the longer the more there
+ * Signals that give something up, and listening to those that thousands may share: one listener for all of them, because to remove one takes the longer the more there
  * are.
  *
  * It is removed when nobody listens any more: a timeout signal keeps the process alive as long as it has listeners, and Deno does not
@@ -22,6 +22,11 @@ export function onAbort(signal: AbortSignal, call: () => void): () => void {
   return () => {
     if (calls.delete(call) && calls.size === 0 && listening.get(signal) === calls) forget(signal);
   };
+}
+
+/** A signal that is aborted when `signal`, if there is one, or `other` is. */
+export function either(signal: AbortSignal | undefined, other: AbortSignal): AbortSignal {
+  return signal === undefined ? other : AbortSignal.any([signal, other]);
 }
 
 function forget(signal: AbortSignal): void {

@@ -16,7 +16,7 @@ import { Gather } from "./gather.ts";
 import type { Hub } from "./hub.ts";
 import { Inbox } from "./inbox.ts";
 import type { Memories } from "./message.ts";
-import { setOption } from "./options.ts";
+import { getOption, setOption } from "./options.ts";
 
 const { BATCH, BATCH_REASON } = coreLayout;
 /** A copy that the kernel has no memory for is tried again after this long. */
@@ -187,11 +187,8 @@ export class ReadinessEngine implements Engine {
     if (errno !== ERRNO.EINPROGRESS) throw systemError("connect", errno, what);
     await endpoint.pending(() => endpoint.connectors.wait(undefined, signal));
     endpoint.requireOpen(); // the number of a closed descriptor may be another's by now
-    const failure = new Int32Array(1);
-    const length = Uint32Array.of(4);
-    const [value, size] = [new Uint8Array(failure.buffer), new Uint8Array(length.buffer)];
-    libc.call.getsockopt(endpoint.fd, C.SOL_SOCKET, C.SO_ERROR, value, size);
-    if (failure[0] !== 0) throw systemError("connect", failure[0], what);
+    const failure = getOption(this.#system, endpoint.fd, C.SOL_SOCKET, C.SO_ERROR);
+    if (failure !== 0) throw systemError("connect", failure, what);
   }
 
   async accept(endpoint: Endpoint, signal?: AbortSignal): Promise<number> {

@@ -4,13 +4,13 @@
  * @module
  */
 import { C, layout } from "../ffi/abi.ts";
-import { encodeNumeric } from "../ffi/address.ts";
+import { encodeNumeric, hostOf } from "../ffi/address.ts";
 import type { System } from "../ffi/system.ts";
 import { type Control, type ControlMessage, encodeControl } from "./control.ts";
 import { RingletError } from "./errors.ts";
 import { bigInteger, integer, text } from "./validate.ts";
 
-const { in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6 } = layout;
+const { in_pktinfo, in6_pktinfo } = layout;
 
 /** What can be said for one datagram, or train; what is not said is as the socket has it. The names are those of `Metadata`. */
 export interface SendMetadata {
@@ -65,19 +65,18 @@ export class MetadataEncoder {
    * @throws {RingletError} for metadata that cannot be.
    */
   encode(metadata: SendMetadata, v4: boolean, segmentBytes: number): Control | undefined {
-    if (!checkMetadata(metadata)) return segmentBytes === 0 ? undefined : this.#keep(segmentBytes, [], segmentBytes);
+    const any = checkMetadata(metadata);
+    if (!any && segmentBytes === 0) return undefined;
     const { localAddress = "", interfaceIndex = "", trafficClass = "", ecn = "", hopLimit = "", transmitNs } = metadata;
     if (transmitNs !== undefined) return encodeControl(this.#messages(metadata, v4), segmentBytes);
-    const key = `${segmentBytes} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`;
-    return this.#known.get(key) ?? this.#keep(key, this.#messages(metadata, v4), segmentBytes);
-  }
-
-  #keep(key: string | number, messages: readonly ControlMessage[], segmentBytes: number): Control {
-    let control = this.#known.get(key);
-    if (control === undefined) {
-      if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-      this.#known.set(key, control = encodeControl(messages, segmentBytes));
-    }
+    const key = any
+      ? `${segmentBytes} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`
+      : segmentBytes;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const control = encodeControl(this.#messages(metadata, v4), segmentBytes);
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(key, control);
     return control;
   }
 
@@ -128,11 +127,7 @@ export class MetadataEncoder {
         `Cannot send from ${localAddress}: the destination is an IPv${v4 ? 4 : 6} address`,
       );
     }
-    const { bytes } = encoded;
-    return v4 ? bytes.subarray(sockaddr_in.sin_addr, sockaddr_in.sin_addr + 4) : bytes.subarray(
-      sockaddr_in6.sin6_addr,
-      sockaddr_in6.sin6_addr + 16,
-    );
+    return hostOf(encoded);
   }
 
   #transmitTime(transmitNs: bigint): bigint {

@@ -11,6 +11,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
+import { either } from "./on_abort.ts";
 import { PromisedSend, type SendFailure, type SendOwner } from "./promised_send.ts";
 import type { Receipt } from "./receipt.ts";
 import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
@@ -185,8 +186,7 @@ export class SendQueue {
 
   /** In turn with all that wait for a record, until the caller's signal or the deadline of a close ends that. */
   async awaitRecord(attempt: () => true | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const { deadline } = this.#endpoint.closing;
-    const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    const patience = either(signal, this.#endpoint.closing.deadline);
     this.recordless += 1;
     await this.#endpoint.pending(() =>
       this.#hub.recordWaiters.wait(attempt, patience).finally(() => this.recordless -= 1)

@@ -7,6 +7,7 @@
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
+import { either } from "./on_abort.ts";
 import { type Receipt, type Release, release } from "./receipt.ts";
 import type { Header, Part } from "./send_queue.ts";
 import { integer, NO_OPTIONS, notAborted } from "./validate.ts";
@@ -237,8 +238,7 @@ export class SendTurns {
 
   /** Waiting ends with the caller's signal, and with the deadline of the socket's close. */
   #patience(signal: AbortSignal | undefined): AbortSignal {
-    const { deadline } = this.#endpoint.closing;
-    return signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    return either(signal, this.#endpoint.closing.deadline);
   }
 
   #hasRoom(bytes: number): boolean {

@@ -137,9 +137,13 @@ function tooLong(trainBytes: number, bytes: number): RingletError {
   );
 }
 
-/** A datagram that is its only segment is not segmented. */
+/** Into what segments a send is cut: a datagram that is its only segment is not (0). */
+export function segmentOf(bytes: number, segmentBytes: number): number {
+  return bytes > segmentBytes ? segmentBytes : 0;
+}
+
 function headerOf(headerFor: HeaderFor, bytes: number, segmentBytes: number): Header | undefined {
-  return headerFor(bytes > segmentBytes ? segmentBytes : 0);
+  return headerFor(segmentOf(bytes, segmentBytes));
 }
 
 function bytesOf(data: SendData | readonly SendData[]): number {

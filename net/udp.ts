@@ -15,6 +15,7 @@ import type { Lease } from "./lease.ts";
 import type { BatchReceipt } from "./many_sends.ts";
 import { changeMembership, type MulticastOptions } from "./multicast.ts";
 import type { NetworkError } from "./network_errors.ts";
+import { either } from "./on_abort.ts";
 import { configure, getOption, UDP_OPTIONS, type UdpSocketOptions } from "./options.ts";
 import type { Receipt } from "./receipt.ts";
 import type { SendData } from "./send_turns.ts";
@@ -357,7 +358,7 @@ export class UdpSocket extends Socket {
         advice: "bind it with `errors: true`",
       });
     }
-    return errors.iterate(this.endpoint, signal === undefined ? stopped : AbortSignal.any([signal, stopped]));
+    return errors.iterate(this.endpoint, either(signal, stopped));
   }
 
   /** Changes options of the open socket. */
