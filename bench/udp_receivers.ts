@@ -11,6 +11,7 @@ import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { C } from "../ffi/abi.ts";
+import { encodeNumeric } from "../ffi/address.ts";
 import { openSystem } from "../ffi/system.ts";
 import { type EngineName, open } from "../mod.ts";
 
@@ -103,19 +104,10 @@ for (const engine of ["uring", "errqueue", "copy"] as const) {
 }
 
 const receiver = await CONTENDERS[process.argv[2]]();
-const { call } = openSystem().libc;
+const system = openSystem();
+const { call } = system.libc;
 const fd = call.socket(C.AF_INET, C.SOCK_DGRAM | C.SOCK_CLOEXEC, 0);
-const address = new Uint8Array([
-  C.AF_INET,
-  0,
-  receiver.port >> 8,
-  receiver.port & 0xff,
-  127,
-  0,
-  0,
-  1,
-  ...new Array(8).fill(0),
-]);
+const address = encodeNumeric(system, hostname, receiver.port)!.bytes;
 call.connect(fd, address, address.length);
 const payload = new Uint8Array(BYTES);
 

@@ -2,28 +2,18 @@
  * Many datagrams with one call: what becomes of each is told, and one lease goes to thousands of destinations.
  */
 import { assert, assertEquals } from "@std/assert";
-import { C } from "../../ffi/abi.ts";
-import { openSystem } from "../../ffi/system.ts";
 import type { InternetAddress, Io, Lease, OutgoingDatagram, UdpSocket } from "../../mod.ts";
-import { setOption } from "../../net/options.ts";
-import { fillPattern, mismatch } from "../support/bytes.ts";
+import { mismatch } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
-import { endpointOf } from "../support/sockopt.ts";
+import { assertIds, patterned, withoutChecksums } from "../support/trains.ts";
 import { settled, turns } from "../support/turns.ts";
 import { numbered, udpPair } from "../support/udp.ts";
 
 const hostname = "127.0.0.1";
-const SO_NO_CHECK = 11;
 /** Sending there needs SO_BROADCAST: EACCES. */
 const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
-
-async function patterned(io: Io, bytes: number): Promise<Lease> {
-  const lease = await io.lease(bytes);
-  fillPattern(lease.bytes);
-  return lease;
-}
 
 /** The lengths of the datagrams that have come, each with the pattern's first bytes. */
 async function lengthsOf(io: Io, receiver: UdpSocket, count: number): Promise<number[]> {
@@ -120,8 +110,8 @@ eachEngine("a result for each: those that fail do not stop the others, and give 
   const lengths = [];
   for (let i = 0; i < 4; i++) lengths.push((await receiver.recv(into)).bytes);
   assertEquals(lengths, [1000, 1002, 2009, 0]);
-  const { idsUnknown, idsDuplicate } = sender.stats();
-  assertEquals([idsUnknown, idsDuplicate, io.stats().arena.leases], [0, 0, 1]);
+  assertIds(sender);
+  assertEquals(io.stats().arena.leases, 1);
 });
 
 eachEngine(
@@ -160,7 +150,7 @@ eachEngine("trains, several of them for one lease, and one by one where the kern
   const { sender, receiver } = await udpPair(io);
   const to = receiver.localAddr;
   for (const whole of [true, false]) {
-    if (!whole) assertEquals(setOption(openSystem(), endpointOf(sender).fd, C.SOL_SOCKET, SO_NO_CHECK, 1), 0);
+    if (!whole) withoutChecksums(sender);
     const lease = (await patterned(io, 2500)).retain();
     const long = await patterned(io, 100_000);
     const { accepted, bytes, errors, released } = await sender.sendMany([
@@ -185,7 +175,7 @@ eachEngine("trains, several of them for one lease, and one by one where the kern
 
 eachEngine("trains that are on their way together when the kernel refuses the first", async (io) => {
   const { sender, receiver } = await udpPair(io);
-  assertEquals(setOption(openSystem(), endpointOf(sender).fd, C.SOL_SOCKET, SO_NO_CHECK, 1), 0);
+  withoutChecksums(sender);
   const lease = await patterned(io, 2500);
   const { accepted, errors, released } = await sender.fanOut(lease, Array(10).fill(receiver.localAddr), {
     segmentBytes: 1000,
@@ -197,8 +187,7 @@ eachEngine("trains that are on their way together when the kernel refuses the fi
   let bytes = 0;
   for (let i = 0; i < 30; i++) bytes += (await receiver.recv(into)).bytes;
   assertEquals(bytes, 25_000);
-  const { idsUnknown, idsDuplicate } = sender.stats();
-  assertEquals([idsUnknown, idsDuplicate], [0, 0]);
+  assertIds(sender);
 });
 
 eachEngine("more datagrams than records, and more than may be in flight", async (io) => {

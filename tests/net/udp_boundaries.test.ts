@@ -5,7 +5,7 @@ import { assertEquals } from "@std/assert";
 import { childJson, inNamespace } from "../support/child.ts";
 import { eachEngine, ENGINES, NO_ENGINE } from "../support/engines.ts";
 import { lacks, NO_NAMESPACE, testIf } from "../support/skip.ts";
-import { type Train, travel } from "../support/trains.ts";
+import { assertIds, type Train, travel } from "../support/trains.ts";
 
 /** The most that a datagram carries over each family. */
 const FAMILIES = { "127.0.0.1": 65_507, "::1": 65_527 } as const;
@@ -37,8 +37,7 @@ for (const [hostname, most] of Object.entries(FAMILIES)) {
           await travel(io, sender, receiver, train, connected ? {} : { to: receiver.localAddr });
         }
         assertEquals(sender.maxSegments, io.capabilities.udpSegments);
-        const { idsUnknown, idsDuplicate } = sender.stats();
-        assertEquals([idsUnknown, idsDuplicate], [0, 0]);
+        assertIds(sender);
       });
     }
   }

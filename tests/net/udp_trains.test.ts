@@ -5,34 +5,22 @@ import { assert, assertEquals } from "@std/assert";
 import { C } from "../../ffi/abi.ts";
 import { openSystem } from "../../ffi/system.ts";
 import { type Io, RingletError, type UdpSocket } from "../../mod.ts";
-import { setOption } from "../../net/options.ts";
 import { fillPattern } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails } from "../support/failures.ts";
 import { NO_RING, withRing } from "../support/ring.ts";
 import { testIf } from "../support/skip.ts";
 import { endpointOf } from "../support/sockopt.ts";
-import { patterned, receiveTrain, type Train, travel } from "../support/trains.ts";
+import { assertIds, patterned, receiveTrain, type Train, travel, withoutChecksums } from "../support/trains.ts";
 import { turns } from "../support/turns.ts";
 
 const hostname = "127.0.0.1";
-const SO_NO_CHECK = 11;
 const TRAIN: Train = [60_000, 1400];
 
 /** A sender and a receiver with room for several trains. */
 async function pair(io: Io): Promise<{ sender: UdpSocket; receiver: UdpSocket }> {
   const receiver = await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 });
   return { sender: await io.bindUdp({ hostname, remote: receiver.localAddr }), receiver };
-}
-
-/** Without checksums the kernel takes no trains: EINVAL. */
-function withoutChecksums(socket: UdpSocket): void {
-  assertEquals(setOption(openSystem(), endpointOf(socket).fd, C.SOL_SOCKET, SO_NO_CHECK, 1), 0);
-}
-
-function assertIds(socket: UdpSocket): void {
-  const { idsUnknown, idsDuplicate } = socket.stats();
-  assertEquals([idsUnknown, idsDuplicate], [0, 0]);
 }
 
 eachEngine("a train is one message for the kernel", async (io, engine) => {

@@ -3,7 +3,11 @@
  */
 import { assertEquals } from "@std/assert";
 import type { DatagramOptions, Io, Receipt, UdpSocket } from "../../mod.ts";
+import { C } from "../../ffi/abi.ts";
+import { openSystem } from "../../ffi/system.ts";
+import { setOption } from "../../net/options.ts";
 import { fillPattern, mismatch } from "./bytes.ts";
+import { endpointOf } from "./sockopt.ts";
 
 /** Bytes that are sent with one call, and the size of their segments. */
 export type Train = readonly [bytes: number, segmentBytes: number];
@@ -21,6 +25,19 @@ export async function patterned(io: Io, bytes: number) {
   const lease = await io.lease(bytes);
   fillPattern(lease.bytes);
   return lease;
+}
+
+const SO_NO_CHECK = 11;
+
+/** Without checksums the kernel takes no trains: EINVAL. */
+export function withoutChecksums(socket: UdpSocket, without = true): void {
+  assertEquals(setOption(openSystem(), endpointOf(socket).fd, C.SOL_SOCKET, SO_NO_CHECK, Number(without)), 0);
+}
+
+/** No id of the socket's came that nobody knows, and none twice. */
+export function assertIds(socket: UdpSocket): void {
+  const { idsUnknown, idsDuplicate } = socket.stats();
+  assertEquals([idsUnknown, idsDuplicate], [0, 0]);
 }
 
 /** Receives the datagrams of a train, in order, and compares every byte. */

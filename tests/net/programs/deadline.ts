@@ -2,32 +2,23 @@
  * Stalls megabytes of zero-copy sends on a peer that never reads, over a device that does not copy, closes, and prints what became of
  * the loans. Runs in a network namespace of its own that it connects to a second one. Arguments: the engine, and "close" or "abort".
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type EngineName, RingletError } from "../../../mod.ts";
 import { withIo } from "../../support/engines.ts";
 import { until } from "../../support/turns.ts";
+import { connectTo } from "../../support/veth.ts";
 
 const MEGABYTE = 1 << 20;
 const [, , engine, how] = process.argv;
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-}
 
 const script = fileURLToPath(new URL("./silent_peer.ts", import.meta.url));
 const peer = spawn("unshare", ["-n", process.execPath, "run", "-A", script, "0.0.0.0"], {
   stdio: ["pipe", "pipe", "inherit"],
 });
 const port = Number(await new Promise((resolve) => peer.stdout.once("data", resolve)));
-const inPeer = ["-t", String(peer.pid), "-n"];
-run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", String(peer.pid));
-run("ip", "addr", "add", "10.77.1.1/24", "dev", "v0");
-run("ip", "link", "set", "v0", "up");
-run("nsenter", ...inPeer, "ip", "addr", "add", "10.77.1.2/24", "dev", "v1");
-run("nsenter", ...inPeer, "ip", "link", "set", "v1", "up");
+connectTo(peer.pid, ["v0", "10.77.1.1/24"], ["v1", "10.77.1.2/24"]);
 
 await withIo({ engine: engine as EngineName, arenaBytes: 16 * MEGABYTE }, async (io) => {
   const conn = await io.connect({

@@ -2,7 +2,7 @@
  * Sends to where a router cannot deliver, and prints what it answered: the router is a second network namespace at the other end of a
  * veth pair, with routes that refuse and a device with a smaller MTU. Argument: the engine.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
 import { C } from "../../../ffi/abi.ts";
 import { openSystem } from "../../../ffi/system.ts";
@@ -11,14 +11,10 @@ import { setOption } from "../../../net/options.ts";
 import { withIo } from "../../support/engines.ts";
 import { endpointOf } from "../../support/sockopt.ts";
 import { turns } from "../../support/turns.ts";
+import { run } from "../../support/veth.ts";
 
 const [IP_MTU_DISCOVER, IP_PMTUDISC_DO] = [10, 2];
 const PORT = 9;
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-}
 
 const router = spawn("unshare", ["-n", "sh", "-c", "echo ready; cat"], { stdio: ["pipe", "pipe", "inherit"] });
 await new Promise((resolve) => router.stdout.once("data", resolve));

@@ -2,7 +2,7 @@
  * Sends trains out of a device that segments, one that does not, and one that cannot even make checksums, to another network
  * namespace, and prints what became of them. Argument: the engine, or "receive".
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { type EngineName, open } from "../../../mod.ts";
 import { mismatch } from "../../support/bytes.ts";
 import { withIo } from "../../support/engines.ts";
 import { patterned } from "../../support/trains.ts";
+import { connectTo, run } from "../../support/veth.ts";
 
 const SEGMENT_BYTES = 1200;
 const TRAIN_BYTES = 16 * SEGMENT_BYTES + 800;
@@ -17,11 +18,6 @@ const TRAINS = 5;
 const HERE = "10.77.3.1";
 const THERE = "10.77.3.2";
 const [, , role] = process.argv;
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-}
 
 /** Prints its port, and for each line of input how many datagrams and bytes have come since, all with the right content. */
 async function receive(): Promise<void> {
@@ -55,12 +51,7 @@ async function send(engine: EngineName): Promise<void> {
   const lines = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
   const next = async () => (await lines.next()).value as string | undefined;
   await next();
-  const inReceiver = ["-t", String(receiver.pid), "-n"];
-  run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", String(receiver.pid));
-  run("ip", "addr", "add", `${HERE}/24`, "dev", "v0");
-  run("ip", "link", "set", "v0", "up");
-  run("nsenter", ...inReceiver, "ip", "addr", "add", `${THERE}/24`, "dev", "v1");
-  run("nsenter", ...inReceiver, "ip", "link", "set", "v1", "up");
+  connectTo(receiver.pid, ["v0", `${HERE}/24`], ["v1", `${THERE}/24`]);
   receiver.stdin.write("\n");
   const to = { hostname: THERE, port: Number(await next()) };
   const outcome: Record<string, unknown> = {};

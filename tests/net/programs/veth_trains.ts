@@ -2,7 +2,7 @@
  * Receives trains over a veth pair between two network namespaces, and prints how they came: first as the sender's kernel made them,
  * then cut by the sending device and put together again by the receiving one (GRO). Argument: the engine, or "send" and a port.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { C } from "../../../ffi/abi.ts";
@@ -12,17 +12,13 @@ import { setOption } from "../../../net/options.ts";
 import { fillPattern, mismatch } from "../../support/bytes.ts";
 import { withIo } from "../../support/engines.ts";
 import { endpointOf } from "../../support/sockopt.ts";
+import { connectTo, run } from "../../support/veth.ts";
 
 const UDP_SEGMENT = 103;
 const SEGMENT_BYTES = 1200;
 const TRAIN_BYTES = 10 * SEGMENT_BYTES;
 const TRAINS = 10;
 const [, , role] = process.argv;
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-}
 
 async function send(): Promise<void> {
   console.log("ready");
@@ -46,19 +42,14 @@ async function receive(engine: EngineName): Promise<void> {
     stdio: ["pipe", "pipe", "inherit"],
   });
   await new Promise((resolve) => sender.stdout.once("data", resolve));
-  const inSender = ["-t", String(sender.pid), "-n"];
-  run("ip", "link", "add", "v1", "type", "veth", "peer", "name", "v0", "netns", String(sender.pid));
-  run("ip", "addr", "add", "10.77.2.1/24", "dev", "v1");
-  run("ip", "link", "set", "v1", "up");
-  run("nsenter", ...inSender, "ip", "addr", "add", "10.77.2.2/24", "dev", "v0");
-  run("nsenter", ...inSender, "ip", "link", "set", "v0", "up");
+  const runAtSender = connectTo(sender.pid, ["v1", "10.77.2.1/24"], ["v0", "10.77.2.2/24"]);
   const results: Record<string, unknown> = {};
   await withIo({ engine }, async (io) => {
     for (const how of ["whole", "put together"]) {
       if (how === "put together") {
         // A veth device puts together only what comes from one that cannot cut TCP either.
         run("ethtool", "-K", "v1", "gro", "on");
-        run("nsenter", ...inSender, "ethtool", "-K", "v0", "tso", "off", "tx-udp-segmentation", "off");
+        runAtSender("ethtool", "-K", "v0", "tso", "off", "tx-udp-segmentation", "off");
       }
       const udp = await io.bindUdp({ hostname: "10.77.2.1", receiveSegments: true, receiveBufferBytes: 1 << 20 });
       const result = { trains: 0, datagrams: 0, bad: 0 };

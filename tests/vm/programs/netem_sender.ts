@@ -4,13 +4,14 @@
  *
  * Arguments: the engine; "released" or "accepted", after which leases are rewritten; bytes of the stream; datagrams; netem's words.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { EngineName, Lease, Receipt } from "../../../mod.ts";
 import { fillPattern } from "../../support/bytes.ts";
 import { withIo } from "../../support/engines.ts";
+import { connectTo, run } from "../../support/veth.ts";
 import { SEQUENCE_BYTES } from "./netem_format.ts";
 
 const [, , engine, rewrite, streamBytes, datagrams, ...weather] = process.argv;
@@ -20,11 +21,6 @@ const LEASE_BYTES = 20_000;
 const DATAGRAM_BYTES = [1400, 8000];
 const ADDRESSES = { here: "10.77.3.1", there: "10.77.3.2" };
 
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-}
-
 const script = fileURLToPath(new URL("./netem_receiver.ts", import.meta.url));
 const receiver = spawn("unshare", ["-n", process.execPath, "run", "--no-check", "-A", script], {
   stdio: ["pipe", "pipe", "inherit"],
@@ -32,12 +28,7 @@ const receiver = spawn("unshare", ["-n", process.execPath, "run", "--no-check", 
 const lines = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
 const said = async () => JSON.parse((await lines.next()).value!);
 const { tcpPort, udpPort } = await said();
-const there = ["-t", String(receiver.pid), "-n"];
-run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", String(receiver.pid));
-run("ip", "addr", "add", `${ADDRESSES.here}/24`, "dev", "v0");
-run("ip", "link", "set", "v0", "up");
-run("nsenter", ...there, "ip", "addr", "add", `${ADDRESSES.there}/24`, "dev", "v1");
-run("nsenter", ...there, "ip", "link", "set", "v1", "up");
+connectTo(receiver.pid, ["v0", `${ADDRESSES.here}/24`], ["v1", `${ADDRESSES.there}/24`]);
 run("tc", "qdisc", "add", "dev", "v0", "root", "netem", "limit", "10000", ...weather);
 
 await withIo({ engine: engine as EngineName, arenaBytes: 8 << 20 }, async (io) => {
