@@ -100,19 +100,22 @@ function batch(bench: Bench): Sender["send"] {
     if (event === "released") lent -= 1;
     else if (event !== "accepted") throw new Error(`a send was ${event}`);
   };
-  const ofEach = options.length;
   return async (from, count) => {
-    const end = (from + count) * ofEach;
-    for (let at = from * ofEach; at < end;) {
-      const n = Math.min(together, end - at);
-      for (const last = at + n; at < last; at++) {
-        const number = bench.next().trySend(leases[Math.trunc(at / ofEach)], options[at % ofEach]);
-        if (number < 0) throw new Error("there was no room for a send");
+    let lease = from, to = 0;
+    for (let left = count * options.length; left > 0;) {
+      const n = Math.min(together, left);
+      for (let i = 0; i < n; i++) {
+        if (bench.next().trySend(leases[lease], options[to]) < 0) throw new Error("there was no room for a send");
+        if (++to === options.length) {
+          lease += 1;
+          to = 0;
+        }
       }
+      left -= n;
       lent += n;
       io.flush();
       // Room for the next ones; at the end, nothing left.
-      const most = at < end ? depth - Math.min(together, end - at) : 0;
+      const most = left > 0 ? depth - Math.min(together, left) : 0;
       while (io.reap(onEvent), lent > most) await io.reapable();
     }
     await bench.arrived();

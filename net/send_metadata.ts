@@ -48,8 +48,10 @@ const MAX_KNOWN = 256;
 export class MetadataEncoder {
   readonly #system: System;
   readonly #transmitTimes: boolean;
-  /** By everything that is in them; trains without metadata by the size of their segments. */
-  readonly #known = new Map<string | number, Control>();
+  /** By everything that is in them. */
+  readonly #known = new Map<string, Control>();
+  /** For the last train without metadata: mostly the next one is cut as it was. */
+  #train = encodeControl([], 1);
 
   /** @param transmitTimes The socket may say when datagrams leave. */
   constructor(system: System, transmitTimes: boolean) {
@@ -65,13 +67,14 @@ export class MetadataEncoder {
    * @throws {RingletError} for metadata that cannot be.
    */
   encode(metadata: SendMetadata, v4: boolean, segmentBytes: number): Control | undefined {
-    const any = checkMetadata(metadata);
-    if (!any && segmentBytes === 0) return undefined;
+    if (!checkMetadata(metadata)) {
+      if (segmentBytes === 0) return undefined;
+      if (segmentBytes !== this.#train.segmentBytes) this.#train = encodeControl([], segmentBytes);
+      return this.#train;
+    }
     const { localAddress = "", interfaceIndex = "", trafficClass = "", ecn = "", hopLimit = "", transmitNs } = metadata;
     if (transmitNs !== undefined) return encodeControl(this.#messages(metadata, v4), segmentBytes);
-    const key = any
-      ? `${segmentBytes} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`
-      : segmentBytes;
+    const key = `${segmentBytes} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const control = encodeControl(this.#messages(metadata, v4), segmentBytes);

@@ -92,7 +92,13 @@ export class SendQueue {
    * Prepares one send of one part, with the flags that are wanted besides. Answers its slot, and its generation in OUT; or a
    * negative status of the core when a table is full.
    */
-  enqueueOne({ lease, offset, byteLength }: Part, header: Header | undefined, flags: number): number {
+  enqueueOne(
+    lease: Lease,
+    offset: number,
+    byteLength: number,
+    header: Header | undefined,
+    flags: number,
+  ): number {
     const { raw, u32, out } = this.#hub.core;
     const slot = raw.send_one(
       this.#slot,
@@ -202,8 +208,9 @@ export class SendQueue {
   ): true | undefined {
     this.#endpoint.closing.requireUnsealed();
     signal?.throwIfAborted(); // its listener may not have been called yet
+    const flags = signal === undefined ? SEND_FLAG.AT_ONCE : 0;
     const slot = "lease" in parts
-      ? this.enqueueOne(parts, header, signal === undefined ? SEND_FLAG.AT_ONCE : 0)
+      ? this.enqueueOne(parts.lease, parts.offset, parts.byteLength, header, flags)
       : this.#enqueue(parts, header);
     if (slot < 0) return undefined;
     this.#hub.own(slot, owner);
@@ -252,11 +259,10 @@ export class SendQueue {
     this.#idsNotCopied = notCopied;
   }
 
-  /** Checks what a program passes as a lease and its range. */
-  part(lease: Lease, offset: number, byteLength: number): Part {
+  /** Refuses a lease that cannot be sent, as far as the core does not. */
+  check(lease: Lease): void {
     if (lease.arena !== this.#hub.arena) throw foreign();
     this.#hub.arena.requireUnpledged(lease, "send");
-    return { lease, offset, byteLength };
   }
 
   /** Sends that wait leave the queue; what the kernel has accepted of them stays accepted. */

@@ -90,15 +90,10 @@ export class SendTurns {
 
   /** The checked range of a lease. */
   range(lease: Lease, options: SendOptions): Part {
-    if (options !== NO_OPTIONS) return this.#partOf(lease, options);
-    this.#requireFit(lease.byteLength);
-    return this.#endpoint.sends.part(lease, 0, lease.byteLength);
-  }
-
-  #partOf(lease: Lease, options: SendOptions): Part {
-    const byteLength = this.rangeBytes(lease, options);
+    const byteLength = options === NO_OPTIONS ? lease.byteLength : this.rangeBytes(lease, options);
     this.#requireFit(byteLength);
-    return this.#endpoint.sends.part(lease, options.offset ?? 0, byteLength);
+    this.#endpoint.sends.check(lease);
+    return { lease, offset: options.offset ?? 0, byteLength };
   }
 
   /** The checked length of a range of a lease, however long. */
@@ -108,12 +103,7 @@ export class SendTurns {
   }
 
   #requireFit(bytes: number): void {
-    if (bytes <= this.#maxBytes) return;
-    throw new RingletError(
-      "EMSGSIZE",
-      `Cannot send: a datagram carries at most ${this.#maxBytes} bytes: current value is ${bytes}`,
-      { bytesAccepted: 0 },
-    );
+    if (bytes > this.#maxBytes) throw tooLong(bytes, this.#maxBytes);
   }
 
   #parts(data: unknown, { offset, byteLength }: SendOptions): readonly SendData[] {
@@ -191,7 +181,7 @@ export class SendTurns {
         if (part instanceof Lease) return { lease: part, offset: 0, byteLength: part.byteLength };
         room!.bytes.set(part, at);
         at += part.length;
-        return this.#endpoint.sends.part(room!, at - part.length, part.length);
+        return { lease: room!, offset: at - part.length, byteLength: part.length };
       });
       room?.retain(); // every part lends it once more, until the send is accepted or refused
       const sent = this.#endpoint.sends.send(parts.length === 1 ? parts[0] : parts, header, signal, endPledge);
@@ -254,6 +244,14 @@ export class SendTurns {
     sent.then((receipt) => receipt.released, (error) => error instanceof RingletError ? error.released : undefined)
       .then(then);
   }
+}
+
+function tooLong(bytes: number, maxBytes: number): RingletError {
+  return new RingletError(
+    "EMSGSIZE",
+    `Cannot send: a datagram carries at most ${maxBytes} bytes: current value is ${bytes}`,
+    { bytesAccepted: 0 },
+  );
 }
 
 /** One receipt for several sends in a row. */

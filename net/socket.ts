@@ -25,6 +25,10 @@ export interface CloseOptions {
 /** Default of {@linkcode CloseOptions.deadlineMs}. */
 const DEADLINE_MS = 5000;
 
+function noLease(): RingletError {
+  return new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
+}
+
 /** The checked deadline of a close. */
 export function deadlineOf(options: CloseOptions): number {
   checkOptions("options", options, ["deadlineMs"]);
@@ -68,13 +72,11 @@ export abstract class Socket {
   protected trySendTo(lease: Lease, header: Header | undefined, options: Omit<SendOptions, "signal">): number {
     const { endpoint } = this;
     endpoint.closing.requireWritable();
-    if (!(lease instanceof Lease)) {
-      throw new RingletError("ERR_INVALID_ARG", "Cannot send: trySend takes a Lease; send() also takes a Uint8Array");
-    }
-    const part = this.turns.range(lease, options);
+    if (!(lease instanceof Lease)) throw noLease();
+    const { offset, byteLength } = this.turns.range(lease, options);
     const { batch, core, recordWaiters } = endpoint.hub;
     if (this.turns.busy || recordWaiters.size > 0) return -1;
-    const slot = endpoint.sends.enqueueOne(part, header, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
+    const slot = endpoint.sends.enqueueOne(lease, offset, byteLength, header, SEND_FLAG.REAPED | SEND_FLAG.AT_ONCE);
     return slot < 0 ? -1 : batch.numberOf(slot, core.u32[core.out]);
   }
 

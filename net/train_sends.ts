@@ -20,6 +20,8 @@ export class TrainSends {
   readonly #endpoint: Endpoint;
   readonly #turns: SendTurns;
   readonly #maxBytes: number;
+  /** What was asked last, mostly the same again. */
+  #last = { segmentBytes: 0, maxSegments: 0, trainBytes: 0 };
 
   /** @param maxBytes The most that one datagram carries, and so one train. */
   constructor(endpoint: Endpoint, turns: SendTurns, maxBytes: number) {
@@ -72,11 +74,15 @@ export class TrainSends {
 
   /** The most that one train carries. */
   #trainBytes(segmentBytes: number): number {
-    integer("segmentBytes", segmentBytes, 1, this.#maxBytes);
     const { maxSegments } = this.#endpoint.sends;
+    const last = this.#last;
+    if (segmentBytes === last.segmentBytes && maxSegments === last.maxSegments) return last.trainBytes;
+    integer("segmentBytes", segmentBytes, 1, this.#maxBytes);
     // Where there are no trains the core sends them segment by segment, and one record is enough for many.
     const most = maxSegments === 1 ? MOST_SEGMENTS : maxSegments;
-    return Math.min(most, Math.floor(this.#maxBytes / segmentBytes)) * segmentBytes;
+    const trainBytes = Math.min(most, Math.floor(this.#maxBytes / segmentBytes)) * segmentBytes;
+    this.#last = { segmentBytes, maxSegments, trainBytes };
+    return trainBytes;
   }
 
   #sendLease(

@@ -36,7 +36,7 @@ pub struct Operation {
     pub socket: u32,
     /// A datagram, or the first send of a stream that it is for; after the result, the first that it took bytes of.
     pub send: u32,
-    /// After the result: how many sends it took bytes of, one after another in the queue.
+    /// After the result: how many sends it took bytes of, one after another in the queue. Of a datagram always 1.
     pub count: u32,
     /// Bytes that it was to send.
     pub bytes: u32,

@@ -2,8 +2,9 @@
 
 use crate::events::{self, Event};
 use crate::ledger::Ledger;
-use crate::send::{self, Send};
+use crate::send::{self, Iovec, Msghdr, Send};
 use crate::seq::Counting;
+use crate::submit::Plain;
 use crate::table::next_generation;
 use crate::Fault;
 
@@ -135,11 +136,18 @@ impl<C: Counting> Ledger<'_, C> {
         let record = self.open(slot, socket, socket_generation, flags, extra);
         record.push(lease, consumed, base, bytes);
         record.state = send::QUEUED;
-        if flags & send::AT_ONCE != 0 && self.can_go(slot, socket) {
-            self.begin(socket);
-            self.submit_datagram(slot, socket);
-        } else {
+        let Msghdr { name, name_len, .. } = record.message;
+        let zero_copy = flags & send::ZERO_COPY != 0;
+        if flags & send::AT_ONCE == 0 || !self.can_go(socket, zero_copy, bytes, extra.segment) {
             self.enqueue(slot, socket);
+            return Ok(slot);
+        }
+        self.begin(socket);
+        if extra.control_bytes == 0 {
+            let bytes = Iovec { base, len: bytes as u64 };
+            self.submit_plain(slot, socket, Plain { zero_copy, bytes, name, name_len });
+        } else {
+            self.submit_message(slot, socket);
         }
         Ok(slot)
     }
@@ -248,7 +256,7 @@ impl<C: Counting> Ledger<'_, C> {
     }
 
     /// Appends a send whose state says so already to its socket's queue.
-    #[inline]
+    #[inline(never)]
     fn enqueue(&mut self, slot: u32, socket_slot: u32) {
         self.begin(socket_slot);
         let socket = &mut self.sockets[socket_slot];

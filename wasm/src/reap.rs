@@ -52,16 +52,16 @@ impl<C: Counting> Ledger<'_, C> {
         let more = flags & ring::F_MORE != 0;
         let notification = flags & ring::F_NOTIF != 0;
         match kind {
-            operation::CALL => self.called(op, generation, result, more),
-            operation::SEND => self.settle(op, result, false),
-            operation::SEND_ZC if !notification => self.settle(op, result, more),
+            operation::SEND | operation::SEND_ZC if !notification => self.settle(op, result, more),
             operation::NOTIFYING if notification => self.notified(op, result as u32 & ring::COPIED != 0),
-            operation::FAILING if notification => self.settle(op, 0, false),
+            operation::FAILING if notification => self.settle_failed(op),
+            operation::CALL => self.called(op, generation, result, more),
             // Late, after a cancelled link, or repeated.
             _ => self.late += 1,
         }
     }
 
+    #[inline(never)]
     fn called(&mut self, op: u32, generation: u32, result: i32, more: bool) {
         let kind = if more { events::CALLED_MORE } else { events::CALLED };
         self.events.push(Event { kind, send: op, generation, value: result as u32 });
@@ -72,11 +72,19 @@ impl<C: Counting> Ledger<'_, C> {
         }
     }
 
+    /// The notification of a send that failed has come.
+    #[inline(never)]
+    fn settle_failed(&mut self, op: u32) {
+        self.settle(op, 0, false);
+    }
+
     /// The result of a send; `more` when its notification follows.
+    #[inline(always)]
     fn settle(&mut self, op: u32, result: i32, more: bool) {
-        let Operation { kind, socket, send, bytes, link, result: failed, .. } = self.operations[op];
+        let Operation { kind, socket, send, bytes, result: failed, .. } = self.operations[op];
         let result = if failed != 0 { failed } else { result };
-        let refused = result < 0 || (result == 0 && bytes != 0);
+        let errno = if result == 0 && bytes != 0 { EIO } else { -result.min(0) };
+        let refused = errno != 0;
         if refused && more {
             // The kernel may still hold what it did not send: the leases wait, and what to make of it too.
             let record = &mut self.operations[op];
@@ -86,6 +94,7 @@ impl<C: Counting> Ledger<'_, C> {
         }
         let zero_copy = kind != operation::SEND;
         let record = &mut self.sockets[socket];
+        let datagram = record.flags & socket::DATAGRAM != 0;
         record.chain -= 1;
         if zero_copy {
             record.submitted -= bytes as u64;
@@ -94,46 +103,14 @@ impl<C: Counting> Ledger<'_, C> {
             record.next = C::next(record.next);
             record.oldest = record.next;
         }
-        if record.flags & socket::DATAGRAM != 0 {
-            if result < 0 {
-                self.give_back(socket, send, -result);
-            } else {
-                self.count_bytes(socket, send, bytes, zero_copy, more);
-                let record = &mut self.sends[send];
-                record.left -= bytes;
-                if record.left == 0 {
-                    self.accepted(socket, send);
-                } else {
-                    record.advance(bytes);
-                    let given_up = record.flags & send::GIVEN_UP != 0;
-                    self.put_first(socket, send);
-                    if given_up {
-                        self.failed(send, ECANCELED);
-                    } else {
-                        self.ready(socket);
-                    }
-                }
-            }
+        if !datagram {
+            self.settle_link(op, result, errno, zero_copy, more);
+        } else if refused || self.sends[send].left != bytes {
+            self.settle_part(socket, send, bytes, errno, zero_copy, more);
         } else {
-            if record.first_op == op + 1 {
-                // After a link that failed or was short the kernel cancels the rest by itself; some of it may be over.
-                record.first_op = if result == bytes as i32 { link } else { 0 };
-            }
-            if refused {
-                let errno = if result == 0 { EIO } else { -result };
-                if errno != ECANCELED {
-                    let record = &mut self.sockets[socket];
-                    record.error = errno as u32;
-                    record.error_send = send;
-                }
-            } else {
-                self.divide(op, socket, result as u32, zero_copy, more);
-            }
-            if self.sockets[socket].chain == 0 {
-                self.chain_ended(socket);
-            } else if self.sockets[socket].flags & socket::ABANDONED != 0 {
-                self.abandon_next(socket);
-            }
+            self.count_bytes(socket, send, bytes, zero_copy, more);
+            self.sends[send].left = 0;
+            self.accepted(socket, send);
         }
         if more {
             self.operations[op].kind = operation::NOTIFYING;
@@ -142,6 +119,48 @@ impl<C: Counting> Ledger<'_, C> {
             if !refused {
                 self.unblock(socket); // of a refusal somebody is told, and decides
             }
+        }
+    }
+
+    /// A datagram that is not out yet: the kernel refused it, or took a segment of a train.
+    #[cold]
+    #[inline(never)]
+    fn settle_part(&mut self, socket: u32, send: u32, bytes: u32, errno: i32, zero_copy: bool, more: bool) {
+        if errno != 0 {
+            return self.give_back(socket, send, errno);
+        }
+        self.count_bytes(socket, send, bytes, zero_copy, more);
+        let record = &mut self.sends[send];
+        record.left -= bytes;
+        record.advance(bytes);
+        let given_up = record.flags & send::GIVEN_UP != 0;
+        self.put_first(socket, send);
+        if given_up {
+            self.failed(send, ECANCELED);
+        } else {
+            self.ready(socket);
+        }
+    }
+
+    /// An entry of a stream's chain.
+    #[inline(never)]
+    fn settle_link(&mut self, op: u32, result: i32, errno: i32, zero_copy: bool, more: bool) {
+        let Operation { socket, send, bytes, link, .. } = self.operations[op];
+        let record = &mut self.sockets[socket];
+        if record.first_op == op + 1 {
+            // After a link that failed or was short the kernel cancels the rest by itself; some of it may be over.
+            record.first_op = if result == bytes as i32 { link } else { 0 };
+        }
+        if errno == 0 {
+            self.divide(op, socket, result as u32, zero_copy, more);
+        } else if errno != ECANCELED {
+            record.error = errno as u32;
+            record.error_send = send;
+        }
+        if self.sockets[socket].chain == 0 {
+            self.chain_ended(socket);
+        } else if self.sockets[socket].flags & socket::ABANDONED != 0 {
+            self.abandon_next(socket);
         }
     }
 
@@ -204,9 +223,8 @@ impl<C: Counting> Ledger<'_, C> {
     /// The kernel let go of what a zero-copy operation took.
     fn notified(&mut self, op: u32, copied: bool) {
         let Operation { socket, send, count, .. } = self.operations[op];
-        let datagram = self.sockets[socket].flags & socket::DATAGRAM != 0;
         let mut at = send;
-        for _ in 0..if datagram { 1 } else { count } {
+        for _ in 0..count {
             let record = &mut self.sends[at];
             // A send that left the queue keeps its link to the one that came after it.
             let next = record.link;

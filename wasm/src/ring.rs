@@ -72,8 +72,12 @@ pub struct Entry {
     pub personality: u16,
     /// Length of a socket address.
     pub addr_len: u16,
-    /// Padding and fields not used.
-    pub pad: [u16; 9],
+    /// Padding.
+    pub pad: u16,
+    /// Not used. In single fields, since an array would be copied through memory.
+    pub addr3: u64,
+    /// Not used.
+    pub pad2: u64,
 }
 
 /// Linux `struct io_uring_cqe`.

@@ -14,13 +14,11 @@ pub const SUSPECT: u32 = 4;
 pub const BLOCKED: u32 = 8;
 /// `flags`: a send in its chain was given up.
 pub const ABANDONED: u32 = 16;
-/// `flags`: `fd` is its descriptor, and the ring may be given its sends.
+/// `flags`: the ring may be given its sends.
 pub const ATTACHED: u32 = 32;
 
 /// `flags`: the kernel takes no trains of it: they go segment by segment.
 pub const UNSEGMENTED: u32 = 64;
-/// `flags`: the ring has its file at the socket's slot, so that no send has to look the descriptor up.
-pub const REGISTERED: u32 = 128;
 
 /// A window entry of an id that a failed send took. Other entries: 0 resolved, else the owner's slot plus one.
 pub const TAKEN: u32 = u32::MAX;
@@ -31,7 +29,7 @@ pub const TAKEN: u32 = u32::MAX;
 pub struct Socket {
     /// Which use of the slot this is.
     pub generation: u32,
-    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`, `UNSEGMENTED`, `REGISTERED`.
+    /// `LIVE`, `DATAGRAM`, `SUSPECT`, `BLOCKED`, `ABANDONED`, `ATTACHED`, `UNSEGMENTED`.
     pub flags: u32,
     /// The id the kernel gives to the next zero-copy send.
     pub next: u32,
@@ -62,8 +60,10 @@ pub struct Socket {
     pub submitted: u64,
     /// What it counts.
     pub tally: Tally,
-    /// Ring: its descriptor.
+    /// Ring: `fd` of its entries, its descriptor or the place of its file.
     pub fd: i32,
+    /// Ring: `flags` of its entries.
+    pub entry_flags: u32,
 }
 
 impl Socket {

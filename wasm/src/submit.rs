@@ -60,6 +60,16 @@ impl Registered {
     }
 }
 
+/// A datagram in one piece, without control messages.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain {
+    pub zero_copy: bool,
+    pub bytes: Iovec,
+    /// Machine address of the socket address, or 0.
+    pub name: u64,
+    pub name_len: u32,
+}
+
 /// Iovecs that go in one entry.
 #[derive(Clone, Copy)]
 struct Run {
@@ -77,7 +87,7 @@ struct Run {
 impl<C: Counting> Ledger<'_, C> {
     /// Prepares entries for the head of a socket's queue. Returns how many, and why not more.
     pub fn ring_fill(&mut self, slot: u32, generation: u32) -> Result<(u32, Reason), Fault> {
-        let &mut socket::Socket { flags, chain, fd, .. } = self.socket(slot, generation)?;
+        let &mut socket::Socket { flags, chain, .. } = self.socket(slot, generation)?;
         let Some(ring) = &self.ring else { return Err(Fault::Busy) };
         if flags & socket::ATTACHED == 0 {
             return Err(Fault::Busy);
@@ -96,39 +106,68 @@ impl<C: Counting> Ledger<'_, C> {
         if datagram {
             return Ok(self.fill_datagrams(slot));
         }
-        Ok(self.fill_chain(slot, fd))
+        Ok(self.fill_chain(slot))
     }
 
     /// Tells the ring the descriptor of a socket, and whether it is registered with the ring, at the socket's slot.
     pub fn ring_attach(&mut self, slot: u32, generation: u32, fd: i32, registered: bool) -> Result<(), Fault> {
         let socket = self.socket(slot, generation)?;
-        socket.fd = fd;
-        socket.flags |= socket::ATTACHED | if registered { socket::REGISTERED } else { 0 };
+        (socket.fd, socket.entry_flags) = if registered { (slot as i32, ring::FIXED_FILE as u32) } else { (fd, 0) };
+        socket.flags |= socket::ATTACHED;
         Ok(())
     }
 
-    /// Whether a send can be an entry now: it is a datagram, nobody waits before it, and there is room.
+    /// Whether a datagram of these bytes, or train, can be an entry now: nobody waits before it, and there is room.
     #[inline]
-    pub(crate) fn can_go(&self, send: u32, slot: u32) -> bool {
+    pub(crate) fn can_go(&self, slot: u32, zero_copy: bool, bytes: u32, segment: u32) -> bool {
         const NEEDED: u32 = socket::DATAGRAM | socket::ATTACHED;
         let socket = &self.sockets[slot];
-        let &send::Send { flags, left, segment, .. } = self.send_record(send);
         socket.flags & NEEDED == NEEDED
             && (segment == 0 || socket.flags & socket::UNSEGMENTED == 0)
             && socket.head == 0
             && self.has_room()
-            && !(flags & send::ZERO_COPY != 0 && self.over_limit(slot, socket.submitted, left))
+            && !(zero_copy && self.over_limit(slot, socket.submitted, bytes))
     }
 
     /// Prepares the entry of a datagram that is in no queue. There is room.
-    #[inline]
-    pub(crate) fn submit_datagram(&mut self, send: u32, slot: u32) {
+    fn submit_datagram(&mut self, send: u32, slot: u32) {
+        let send::Send { flags, message, iovecs, .. } = self.send_record(send);
+        match *message {
+            Msghdr { iov_len: 1, control_len: 0, name, name_len, .. } => {
+                let plain = Plain { zero_copy: flags & send::ZERO_COPY != 0, bytes: iovecs[0], name, name_len };
+                self.submit_plain(send, slot, plain);
+            }
+            _ => self.submit_message(send, slot),
+        }
+    }
+
+    /// The same for one that needs no message.
+    #[inline(always)]
+    pub(crate) fn submit_plain(&mut self, send: u32, slot: u32, plain: Plain) {
+        let Plain { zero_copy, bytes: Iovec { base, len }, name, name_len } = plain;
+        let entry = Entry {
+            opcode: if zero_copy { opcode::SEND_ZC } else { opcode::SEND },
+            op_flags: MSG_NOSIGNAL,
+            addr: base,
+            len: len as u32,
+            off: name,
+            addr_len: name_len as u16,
+            ..self.described(zero_copy, self.buffer_of(base, len))
+        };
+        let op = self.start(entry, slot, send, len as u32, zero_copy);
+        let record = &mut self.sends[send];
+        record.state = send::SUBMITTED;
+        record.back = op;
+    }
+
+    /// The same for what takes a message: several leases, control messages, a train.
+    #[inline(never)]
+    pub(crate) fn submit_message(&mut self, send: u32, slot: u32) {
         let segmented = self.sockets[slot].flags & socket::UNSEGMENTED == 0;
         let record = self.send_record(send);
         let (zero_copy, bytes) = (record.flags & send::ZERO_COPY != 0, record.next_bytes(segmented));
-        let fd = self.sockets[slot].fd;
         let only_a_segment = record.segment != 0 && !segmented;
-        let entry = if only_a_segment { self.segment_entry(send, fd, bytes) } else { self.datagram_entry(send, fd) };
+        let entry = if only_a_segment { self.segment_entry(send, bytes) } else { self.whole_entry(send) };
         let op = self.start(entry, slot, send, bytes, zero_copy);
         let record = &mut self.sends[send];
         record.state = send::SUBMITTED;
@@ -177,7 +216,7 @@ impl<C: Counting> Ledger<'_, C> {
     /// The entry of the next segment of a train, in a message of its own without the control message that has the kernel
     /// segment it.
     #[cold]
-    fn segment_entry(&mut self, send: u32, fd: i32, bytes: u32) -> Entry {
+    fn segment_entry(&mut self, send: u32, bytes: u32) -> Entry {
         let first = self.staged_iovecs;
         let header = self.stage_segment(send, bytes);
         let message = self.staged_messages;
@@ -186,7 +225,7 @@ impl<C: Counting> Ledger<'_, C> {
         let at = self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
         // The train's own iovecs are others, and may lie in another buffer.
         let parts = self.staging.0.get(first as usize..self.staged_iovecs as usize).unwrap_or(&[]);
-        self.message_entry(send, fd, at, parts)
+        self.message_entry(send, at, parts)
     }
 
     /// The message of the next segment of a train, whose iovecs are staged: there is room.
@@ -214,45 +253,31 @@ impl<C: Counting> Ledger<'_, C> {
         }
     }
 
-    fn datagram_entry(&self, send: u32, fd: i32) -> Entry {
+    /// The entry of all that is left of a datagram.
+    fn whole_entry(&self, send: u32) -> Entry {
         let record = self.send_record(send);
-        let zero_copy = record.flags & send::ZERO_COPY != 0;
-        let message = &record.message;
-        let parts = record.iovecs.get(..message.iov_len as usize).unwrap_or(&[]);
-        let mut entry = Entry { fd, op_flags: MSG_NOSIGNAL, ..Entry::default() };
-        match parts {
-            &[Iovec { base, len }] if message.control_len == 0 => {
-                entry.opcode = if zero_copy { opcode::SEND_ZC } else { opcode::SEND };
-                entry.addr = base;
-                entry.len = len as u32;
-                entry.off = message.name;
-                entry.addr_len = message.name_len as u16;
-                if zero_copy {
-                    self.describe(&mut entry, self.buffer_of(base, len));
-                }
-            }
-            _ => return self.message_entry(send, fd, self.sends_at as u64 + self.message_at(send), parts),
-        }
-        entry
+        let parts = record.iovecs.get(record.position as usize..record.lease_count as usize).unwrap_or(&[]);
+        self.message_entry(send, self.sends_at as u64 + self.message_at(send), parts)
     }
 
     /// The entry of a message of a datagram, which lies `at` bytes from the start of the core's memory and has these
     /// iovecs.
-    fn message_entry(&self, send: u32, fd: i32, at: u64, parts: &[Iovec]) -> Entry {
+    fn message_entry(&self, send: u32, at: u64, parts: &[Iovec]) -> Entry {
         let zero_copy = self.send_record(send).flags & send::ZERO_COPY != 0;
-        let opcode = if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
-        let addr = self.core_base + at;
-        let mut entry = Entry { opcode, fd, op_flags: MSG_NOSIGNAL, addr, len: 1, ..Entry::default() };
-        if zero_copy {
-            let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
-            let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
-            self.describe(&mut entry, first.filter(|_| parts.iter().all(|part| buffer(part) == first)));
+        let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
+        let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
+        let common = first.filter(|_| parts.iter().all(|part| buffer(part) == first));
+        Entry {
+            opcode: if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG },
+            op_flags: MSG_NOSIGNAL,
+            addr: self.core_base + at,
+            len: 1,
+            ..self.described(zero_copy, common)
         }
-        entry
     }
 
     /// A chain of entries for all that the queue holds, as far as there is room.
-    fn fill_chain(&mut self, slot: u32, fd: i32) -> (u32, Reason) {
+    fn fill_chain(&mut self, slot: u32) -> (u32, Reason) {
         self.accept_empty(slot);
         let mut count = 0;
         let mut lent = 0;
@@ -283,7 +308,7 @@ impl<C: Counting> Ledger<'_, C> {
                     };
                     if !run.as_ref().is_some_and(joins) {
                         if let Some(run) = run.take() {
-                            self.emit(run, slot, fd, count);
+                            self.emit(run, slot, count);
                             count += 1;
                             if run.several || count == CHAIN {
                                 break 'queue;
@@ -319,34 +344,30 @@ impl<C: Counting> Ledger<'_, C> {
             at = link;
         }
         if let Some(run) = run.filter(|run| run.iovecs != 0) {
-            self.emit(run, slot, fd, count);
+            self.emit(run, slot, count);
             count += 1;
         }
         (count, reason)
     }
 
     /// Puts an entry for a run into the ring; entries of a chain after the first wait for the one before.
-    fn emit(&mut self, run: Run, slot: u32, fd: i32, before: u32) {
-        let mut entry = Entry { fd, op_flags: MSG_NOSIGNAL, ..Entry::default() };
-        if run.iovecs == 1 {
+    fn emit(&mut self, run: Run, slot: u32, before: u32) {
+        let described = Entry { op_flags: MSG_NOSIGNAL, ..self.described(run.zero_copy, run.buffer) };
+        let entry = if run.iovecs == 1 {
             self.staged_iovecs = run.first;
             let Iovec { base, len } = self.staging[run.first];
-            entry.opcode = if run.zero_copy { opcode::SEND_ZC } else { opcode::SEND };
-            entry.addr = base;
-            entry.len = len as u32;
+            let opcode = if run.zero_copy { opcode::SEND_ZC } else { opcode::SEND };
+            Entry { opcode, addr: base, len: len as u32, ..described }
         } else {
             let iov = self.core_base + self.staging_at as u64 + run.first as u64 * size_of::<Iovec>() as u64;
             let header = Msghdr { iov, iov_len: run.iovecs as u64, ..Msghdr::default() };
             let message = self.staged_messages;
             self.batch[message] = Mmsghdr { header, ..Mmsghdr::default() };
             self.staged_messages += 1;
-            entry.opcode = if run.zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
-            entry.addr = self.core_base + self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
-            entry.len = 1;
-        }
-        if run.zero_copy {
-            self.describe(&mut entry, run.buffer);
-        }
+            let opcode = if run.zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG };
+            let addr = self.core_base + self.batch_at as u64 + message as u64 * size_of::<Mmsghdr>() as u64;
+            Entry { opcode, addr, len: 1, ..described }
+        };
         if before != 0 {
             if let Some(last) = self.ring.as_mut().and_then(|ring| ring.last()) {
                 last.flags |= ring::IO_LINK;
@@ -364,13 +385,13 @@ impl<C: Counting> Ledger<'_, C> {
         }
     }
 
-    /// Says where the bytes of a zero-copy entry are.
+    /// An entry that says where the bytes are, if it is a zero-copy one.
     #[inline]
-    fn describe(&self, entry: &mut Entry, buffer: Option<u16>) {
-        entry.ioprio = ring::REPORT_USAGE;
-        if let Some(buffer) = buffer {
-            entry.ioprio |= ring::FIXED_BUF;
-            entry.buf_index = buffer;
+    fn described(&self, zero_copy: bool, buffer: Option<u16>) -> Entry {
+        match buffer {
+            _ if !zero_copy => Entry::default(),
+            None => Entry { ioprio: ring::REPORT_USAGE, ..Entry::default() },
+            Some(buf_index) => Entry { ioprio: ring::REPORT_USAGE | ring::FIXED_BUF, buf_index, ..Entry::default() },
         }
     }
 
@@ -394,26 +415,23 @@ impl<C: Counting> Ledger<'_, C> {
         self.operation_pool.has_room(&self.operations) && self.ring.as_ref().is_some_and(|ring| ring.room() != 0)
     }
 
-    /// Gives an entry its operation and puts it into the ring, which has room.
-    #[inline]
-    fn start(&mut self, mut entry: Entry, slot: u32, send: u32, bytes: u32, zero_copy: bool) -> u32 {
+    /// Gives an entry of a socket its operation and puts it into the ring, which has room.
+    #[inline(always)]
+    fn start(&mut self, entry: Entry, slot: u32, send: u32, bytes: u32, zero_copy: bool) -> u32 {
         let kind = if zero_copy { operation::SEND_ZC } else { operation::SEND };
-        if self.sockets[slot].flags & socket::REGISTERED != 0 {
-            entry.fd = slot as i32;
-            entry.flags |= ring::FIXED_FILE;
-        }
-        let op = self.operation(Operation { kind, socket: slot, send, bytes, ..Operation::default() }, &mut entry);
         let socket = &mut self.sockets[slot];
         socket.chain += 1;
         if zero_copy {
             socket.submitted += bytes as u64;
         }
-        op
+        let entry = Entry { fd: socket.fd, flags: socket.entry_flags as u8, ..entry };
+        let operation = Operation { kind, socket: slot, send, count: 1, bytes, ..Operation::default() };
+        self.operation(operation, entry)
     }
 
     /// A record for an operation, whose entry goes into the ring. There is room.
-    #[inline]
-    fn operation(&mut self, operation: Operation, entry: &mut Entry) -> u32 {
+    #[inline(always)]
+    fn operation(&mut self, operation: Operation, entry: Entry) -> u32 {
         let (Some(op), Some(ring)) = (self.operation_pool.take(&mut self.operations), &mut self.ring) else {
             crate::table::trap()
         };
@@ -421,8 +439,7 @@ impl<C: Counting> Ledger<'_, C> {
         let generation = if record.generation == 0 { 1 } else { record.generation };
         *record = Operation { generation, ..operation };
         self.operations_out += 1;
-        entry.user_data = Operation::user_data(op, generation);
-        ring.push(*entry);
+        ring.push(Entry { user_data: Operation::user_data(op, generation), ..entry });
         op
     }
 
@@ -442,11 +459,11 @@ impl<C: Counting> Ledger<'_, C> {
     }
 
     /// Prepares an operation of JavaScript's. Returns its slot and generation.
-    pub fn ring_call(&mut self, mut entry: Entry) -> Result<(u32, u32), Fault> {
+    pub fn ring_call(&mut self, entry: Entry) -> Result<(u32, u32), Fault> {
         if !self.has_room() {
             return Err(Fault::NoRoom);
         }
-        let op = self.operation(Operation { kind: operation::CALL, ..Operation::default() }, &mut entry);
+        let op = self.operation(Operation { kind: operation::CALL, ..Operation::default() }, entry);
         Ok((op, self.operations[op].generation))
     }
 
