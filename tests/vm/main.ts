@@ -87,8 +87,8 @@ for (const name of chosen) {
 const results: Result[] = [];
 // Newer kernels have more to run: they come first, so that the last guest is not a long one.
 const waiting = [...jobs.entries()].reverse().values();
-// Suites wait as often as they compute: two processors carry two guests.
-await Promise.all(Array.from({ length: Math.max(1, navigator.hardwareConcurrency) }, async () => {
+// A guest has one processor, and waits now and then.
+await Promise.all(Array.from({ length: navigator.hardwareConcurrency + 1 }, async () => {
   for (const [place, [name, job]] of waiting) {
     results[place] = await job().catch((error) => failed(name, error));
     tell(results[place]);

@@ -9,7 +9,6 @@ export type Outcome = "passed" | "failed" | "skipped";
 export interface TestRow {
   readonly kind: "test";
   readonly suite: string;
-  readonly file: string;
   readonly name: string;
   readonly outcome: Outcome;
   /** Since the test before. */

@@ -5,7 +5,6 @@ import type { Outcome } from "./rows.ts";
 
 /** One test of the report. */
 export interface TapTest {
-  file: string;
   name: string;
   outcome: Outcome;
   why?: string;
@@ -16,7 +15,6 @@ const TEST = /^(ok|not ok) \d+ - (.*?)( # (?:SKIP|TODO).*)?$/;
 /** See the module. Push lines; tests come out as soon as all is known of them. */
 export class TapReader {
   readonly #found: (test: TapTest) => void;
-  #file = "";
   #failed: TapTest | undefined;
   /** The report says how many tests there were: it is whole. */
   complete = false;
@@ -30,12 +28,11 @@ export class TapReader {
     const details = this.#failed !== undefined && /^\s+\{"message":/.test(line);
     if (details) this.#failed!.why = JSON.parse(line).message;
     else if (test !== null || /^(#|\d+\.\.\d+)/.test(line)) this.end();
-    if (line.startsWith("# ")) this.#file = line.slice(2).replace(/^\.\//, "");
     if (/^\d+\.\.\d+/.test(line)) this.complete = true;
     if (test === null) return;
     const [, verdict, name, skipped] = test;
     const outcome = verdict !== "ok" ? "failed" : skipped ? "skipped" : "passed";
-    const found: TapTest = { file: this.#file, name, outcome };
+    const found: TapTest = { name, outcome };
     if (outcome === "failed") this.#failed = found;
     else this.#found(found);
   }

@@ -18,8 +18,8 @@ const NO_NETEM = NO_NAMESPACE ?? lacks("needs veth devices and netem", unshare, 
 
 const WEATHER = "delay 2ms 1ms loss 1% duplicate 1% reorder 25% 50% corrupt 1%";
 /** What the sender sends. */
-const STREAM_BYTES = 2_000_000;
-const DATAGRAMS = 300;
+const STREAM_BYTES = 1_000_000;
+const DATAGRAMS = 200;
 
 interface Outcome {
   tcp: { accepted: number; released: number; received: number; wrong: number };
