@@ -29,13 +29,15 @@ export interface Run {
   /** What the guest printed. */
   readonly log?: string;
   readonly seconds: number;
+  /** It was stopped because the time for all kernels was over. */
+  readonly stopped: boolean;
 }
 
 /** Boots a kernel, runs the suites in it, and answers what it told. */
 export async function runGuest(
   kernel: Kernel,
   archives: readonly string[],
-  { only, deadlineMs }: { only: string | undefined; deadlineMs: number },
+  { only, deadlineMs, leftMs }: { only: string | undefined; deadlineMs: number; leftMs: number },
 ): Promise<Run> {
   const started = performance.now();
   const folder = await cacheFolder("runs", kernel.release);
@@ -70,6 +72,12 @@ export async function runGuest(
     troubles.push(`did not end within ${deadlineMs / 1000} s`);
     child.kill("SIGKILL");
   }, deadlineMs);
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+    child.kill("SIGKILL");
+  };
+  const stopping = leftMs < deadlineMs ? setTimeout(stop, leftMs) : undefined;
   const rows: Row[] = [];
   for await (const line of child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())) {
     const row = parseRow(line, (text) => troubles.push(`a row that is none: ${text.slice(0, 200)}`));
@@ -77,14 +85,15 @@ export async function runGuest(
   }
   const { success, code, signal } = await child.status;
   clearTimeout(guard);
+  clearTimeout(stopping);
   await Deno.remove(initrd);
   if (!success && signal === null) troubles.push(`qemu ended with ${code}: ${(await errors).trim()}`);
-  if (rows.at(-1)?.kind !== "end") troubles.push("the run did not come to its end");
+  if (!stopped && rows.at(-1)?.kind !== "end") troubles.push("the run did not come to its end");
   const console = await Deno.readTextFile(log).catch(() => "");
   for (const line of console.split(/\r?\n/)) {
     if (/^\[ *\d+\.\d+\]/.test(line) && TROUBLE.test(line) && !HARMLESS.test(line)) troubles.push(line);
   }
-  return { rows, troubles, log, seconds: (performance.now() - started) / 1000 };
+  return { rows, troubles, log, seconds: (performance.now() - started) / 1000, stopped };
 }
 
 /** Appends a file to another. */

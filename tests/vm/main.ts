@@ -1,10 +1,11 @@
 /**
  * The kernel lab: boots kernels and runs the suites in them.
  *
- *   deno task test:vm [KERNEL...] [--only PATTERN] [--save]
+ *   deno task test:vm [KERNEL...] [--only PATTERN] [--minutes N] [--save]
  *
  * KERNEL is one of the lines in kernels.ts, or "own" for the machine's own kernel; without any, all of them run. `--only` runs the suite
- * of that name, or the test files whose path contains it. `--save` writes docs/kernels.md.
+ * of that name, or the test files whose path contains it. After `--minutes` no guest goes on, and what was not run counts as skipped.
+ * `--save` writes docs/kernels.md.
  */
 import { parseArgs } from "node:util";
 import { Archive } from "./archive.ts";
@@ -26,9 +27,13 @@ const DEADLINE_MS = 1_800_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: "string" }, save: { type: "boolean" } },
+  options: { only: { type: "string" }, minutes: { type: "string" }, save: { type: "boolean" } },
 });
-const { only } = values;
+const { only, minutes } = values;
+if (minutes !== undefined && !(Number(minutes) > 0)) {
+  console.error(`--minutes takes a number above 0: ${minutes}`);
+  Deno.exit(2);
+}
 const names = [...LINES.map(({ name }) => name), OWN];
 const unknown = positionals.find((name) => !names.includes(name));
 if (unknown !== undefined) {
@@ -43,6 +48,7 @@ if (files.length === 0) {
 }
 
 const started = performance.now();
+const leftMs = () => minutes === undefined ? Infinity : started + Number(minutes) * 60_000 - performance.now();
 const guests = chosen.filter((name) => name !== OWN);
 if (guests.length > 0) await takeTurn();
 const problem = guests.length > 0 ? await prepareHost() : undefined;
@@ -60,7 +66,12 @@ async function prepare(name: string): Promise<Job> {
   if (kernel === undefined) return missing("the archive has no such kernel any more");
   const archives = [common, await buildModules(kernel, await buildModule(archive, kernel))];
   const text = `${kernel.release} (${kernel.version})`;
-  return async () => ({ name, kernel: text, run: await runGuest(kernel, archives, { only, deadlineMs: DEADLINE_MS }) });
+  const noTime = `no time was left after ${minutes} minutes`;
+  return async () => {
+    if (leftMs() <= 0) return { name, kernel: text, missing: noTime };
+    const run = await runGuest(kernel, archives, { only, deadlineMs: DEADLINE_MS, leftMs: leftMs() });
+    return { name, kernel: text, run, missing: run.stopped ? noTime : undefined };
+  };
 }
 
 function tell(result: Result): void {
@@ -77,7 +88,7 @@ function tell(result: Result): void {
 /** What cannot even begin is a run with nothing but trouble. */
 function failed(name: string, error: unknown): Result {
   const trouble = error instanceof Error ? error.message : `${error}`;
-  return { name, kernel: "", run: { rows: [], troubles: [trouble], seconds: 0 } };
+  return { name, kernel: "", run: { rows: [], troubles: [trouble], seconds: 0, stopped: false } };
 }
 
 const jobs: [string, Job][] = [];

@@ -83,7 +83,9 @@ export function explanations(results: readonly Result[]): string {
   const lines: string[] = [];
   for (const result of results) {
     const reasons = new Map<string, number>();
-    if (result.missing !== undefined) lines.push(`- ${result.name}: not run: ${result.missing}`);
+    if (result.missing !== undefined) {
+      lines.push(`- ${result.name}: not run${result.run === undefined ? "" : " to its end"}: ${result.missing}`);
+    }
     for (const { outcome, why = "no reason was given" } of testsOf(result)) {
       if (outcome === "skipped") reasons.set(why, (reasons.get(why) ?? 0) + 1);
     }

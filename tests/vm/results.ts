@@ -13,7 +13,7 @@ export interface Result {
   readonly name: string;
   /** Release and package; empty where there is none. */
   readonly kernel: string;
-  /** Why it was not run. */
+  /** Why it was not run, or not to its end. */
   readonly missing?: string;
   readonly run?: Run;
 }
