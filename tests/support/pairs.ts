@@ -3,6 +3,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ConnectOptions, Io, ListenOptions, TcpConn } from "../../mod.ts";
+import { SLOWNESS } from "./skip.ts";
 
 /** Both ends of a connection. */
 export interface Pair {
@@ -37,7 +38,7 @@ export function tightPair(io: Io, connect: ConnectOptions = {}): Promise<Pair> {
 export async function untilStalled(io: Io, conn: TcpConn): Promise<number> {
   const linked = io.capabilities.uring && !io.capabilities.gathersRegistered;
   let before = -1;
-  for (let same = 0; same < 20;) {
+  for (let same = 0; same < 50 * SLOWNESS;) { // longer than an acknowledgement is delayed
     await sleep(2);
     const { bytesAccepted } = conn.stats();
     same = bytesAccepted === before && (bytesAccepted > 0 || linked) ? same + 1 : 0;

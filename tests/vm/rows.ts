@@ -13,7 +13,7 @@ export interface TestRow {
   readonly outcome: Outcome;
   /** Since the test before. */
   readonly seconds?: number;
-  /** Why it was skipped, or what is wrong. */
+  /** Why it was skipped, what is wrong, or what was wrong before it passed. */
   readonly why?: string;
 }
 
