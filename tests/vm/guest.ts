@@ -30,7 +30,7 @@ export interface Run {
   readonly log?: string;
   readonly seconds: number;
   /** It was stopped because the time for all kernels was over. */
-  readonly stopped: boolean;
+  readonly stopped?: boolean;
 }
 
 /** Boots a kernel, runs the suites in it, and answers what it told. */
@@ -68,16 +68,11 @@ export async function runGuest(
   }).spawn();
   const errors = new Response(child.stderr).text();
   const troubles: string[] = [];
+  let late = false;
   const guard = setTimeout(() => {
-    troubles.push(`did not end within ${deadlineMs / 1000} s`);
+    late = true;
     child.kill("SIGKILL");
-  }, deadlineMs);
-  let stopped = false;
-  const stop = () => {
-    stopped = true;
-    child.kill("SIGKILL");
-  };
-  const stopping = leftMs < deadlineMs ? setTimeout(stop, leftMs) : undefined;
+  }, Math.min(deadlineMs, leftMs));
   const rows: Row[] = [];
   for await (const line of child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())) {
     const row = parseRow(line, (text) => troubles.push(`a row that is none: ${text.slice(0, 200)}`));
@@ -85,7 +80,8 @@ export async function runGuest(
   }
   const { success, code, signal } = await child.status;
   clearTimeout(guard);
-  clearTimeout(stopping);
+  const stopped = late && leftMs < deadlineMs;
+  if (late && !stopped) troubles.push(`did not end within ${deadlineMs / 1000} s`);
   await Deno.remove(initrd);
   if (!success && signal === null) troubles.push(`qemu ended with ${code}: ${(await errors).trim()}`);
   if (!stopped && rows.at(-1)?.kind !== "end") troubles.push("the run did not come to its end");

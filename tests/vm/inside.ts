@@ -135,8 +135,8 @@ async function runPass({ suites, filter, environment, again }: Pass): Promise<vo
     const test: TestRow = { kind: "test", suite, name, outcome, why, seconds };
     // Reasons of skips are known when all is over.
     if (outcome === "skipped") skipped.push(test);
-    else if (outcome === "failed" && again) doubtful.push(test);
     else write(test);
+    if (outcome === "failed" && again) doubtful.push(test);
     if (rows !== undefined || outcome === "failed") {
       console.error(`${outcome} ${seconds.toFixed(1)} s ${suite}: ${name} ${why ?? ""}`);
     }
@@ -146,9 +146,8 @@ async function runPass({ suites, filter, environment, again }: Pass): Promise<vo
   const reasons = new Map((await leftIn(skips)).map(({ name, missing }) => [name, missing]));
   for (const test of skipped) write({ ...test, why: reasons.get(test.name) });
   for (const finding of await leftIn(findings)) write({ kind: "finding", ...finding } as Row);
-  for (const test of doubtful) {
-    const right = doubtful.length <= MOST_DOUBTFUL && await passesAlone(program, test.name, environment);
-    write(right ? { ...test, outcome: "passed", why: `${test.why}` } : test);
+  for (const test of doubtful.length <= MOST_DOUBTFUL ? doubtful : []) {
+    if (await passesAlone(program, test.name, environment)) write({ ...test, outcome: "passed", again: true });
   }
   if (trouble !== undefined) {
     write({ kind: "test", suite, name: "the suite runs to its end", outcome: "failed", why: trouble });

@@ -88,7 +88,7 @@ function tell(result: Result): void {
 /** What cannot even begin is a run with nothing but trouble. */
 function failed(name: string, error: unknown): Result {
   const trouble = error instanceof Error ? error.message : `${error}`;
-  return { name, kernel: "", run: { rows: [], troubles: [trouble], seconds: 0, stopped: false } };
+  return { name, kernel: "", run: { rows: [], troubles: [trouble], seconds: 0 } };
 }
 
 const jobs: [string, Job][] = [];

@@ -23,5 +23,5 @@ export async function runHere(only: string | undefined): Promise<Run> {
   }
   await child.status;
   const troubles = rows.at(-1)?.kind === "end" ? [] : ["the run did not come to its end"];
-  return { rows, troubles, seconds: (performance.now() - started) / 1000, stopped: false };
+  return { rows, troubles, seconds: (performance.now() - started) / 1000 };
 }

@@ -25,7 +25,10 @@ export function noCount(): Count {
 
 /** The tests of a result for which `wanted` holds. */
 export function testsOf({ run }: Result, wanted: (test: TestRow) => boolean = () => true): TestRow[] {
-  return (run?.rows ?? []).filter((row) => row.kind === "test").filter(wanted);
+  const tests = (run?.rows ?? []).filter((row) => row.kind === "test");
+  const nameOf = ({ suite, name }: TestRow) => `${suite}: ${name}`;
+  const mended = new Set(tests.filter(({ again }) => again).map(nameOf));
+  return tests.filter((test) => test.outcome !== "failed" || !mended.has(nameOf(test))).filter(wanted);
 }
 
 /** Counts tests. */

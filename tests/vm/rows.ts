@@ -13,8 +13,10 @@ export interface TestRow {
   readonly outcome: Outcome;
   /** Since the test before. */
   readonly seconds?: number;
-  /** Why it was skipped, what is wrong, or what was wrong before it passed. */
+  /** Why it was skipped, or what is wrong; with `again` what was wrong before. */
   readonly why?: string;
+  /** It failed, and passed when it was run once more: this row comes after that of the failure, and in its place. */
+  readonly again?: boolean;
 }
 
 /** What `open()` says of one engine on this kernel. */

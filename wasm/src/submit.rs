@@ -152,7 +152,7 @@ impl<C: Counting> Ledger<'_, C> {
             len: len as u32,
             off: name,
             addr_len: name_len as u16,
-            ..self.described(zero_copy, self.buffer_of(base, len))
+            ..self.described(zero_copy, || self.buffer_of(base, len))
         };
         let op = self.start(entry, slot, send, len as u32, zero_copy);
         let record = &mut self.sends[send];
@@ -265,8 +265,10 @@ impl<C: Counting> Ledger<'_, C> {
     fn message_entry(&self, send: u32, at: u64, parts: &[Iovec]) -> Entry {
         let zero_copy = self.send_record(send).flags & send::ZERO_COPY != 0;
         let buffer = |part: &Iovec| self.buffer_of(part.base, part.len);
-        let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
-        let common = first.filter(|_| parts.iter().all(|part| buffer(part) == first));
+        let common = || {
+            let first = parts.first().and_then(buffer).filter(|_| self.registered.gathers);
+            first.filter(|_| parts.iter().all(|part| buffer(part) == first))
+        };
         Entry {
             opcode: if zero_copy { opcode::SENDMSG_ZC } else { opcode::SENDMSG },
             op_flags: MSG_NOSIGNAL,
@@ -352,7 +354,7 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// Puts an entry for a run into the ring; entries of a chain after the first wait for the one before.
     fn emit(&mut self, run: Run, slot: u32, before: u32) {
-        let described = Entry { op_flags: MSG_NOSIGNAL, ..self.described(run.zero_copy, run.buffer) };
+        let described = Entry { op_flags: MSG_NOSIGNAL, ..self.described(run.zero_copy, || run.buffer) };
         let entry = if run.iovecs == 1 {
             self.staged_iovecs = run.first;
             let Iovec { base, len } = self.staging[run.first];
@@ -387,9 +389,11 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// An entry that says where the bytes are, if it is a zero-copy one.
     #[inline]
-    fn described(&self, zero_copy: bool, buffer: Option<u16>) -> Entry {
-        match buffer {
-            _ if !zero_copy => Entry::default(),
+    fn described(&self, zero_copy: bool, buffer: impl FnOnce() -> Option<u16>) -> Entry {
+        if !zero_copy {
+            return Entry::default();
+        }
+        match buffer() {
             None => Entry { ioprio: ring::REPORT_USAGE, ..Entry::default() },
             Some(buf_index) => Entry { ioprio: ring::REPORT_USAGE | ring::FIXED_BUF, buf_index, ..Entry::default() },
         }
