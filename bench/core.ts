@@ -17,7 +17,7 @@ type Cell = (count: number) => void;
 /** Sends, accepts, completes and takes the events of retained leases, so that no carving is in it. */
 function lending(core: Core): { single: Cell; batched: Cell } {
   const { raw, u32, out, regions } = core;
-  const socket = raw.socket_new(1, 0xffff_ffff);
+  const socket = raw.socket_new(1, 0xffff_ffff, 0);
   const generation = u32[out];
   const slots: number[] = [];
   const generations: number[] = [];
@@ -60,7 +60,7 @@ function lending(core: Core): { single: Cell; batched: Cell } {
 /** The ledger alone: an id is given for one more byte of a long stream send, and completed. */
 function counting(core: Core): Cell {
   const { raw, u32, out } = core;
-  const socket = raw.socket_new(0, 0xffff_ffff);
+  const socket = raw.socket_new(0, 0xffff_ffff, 0);
   const generation = u32[out];
   const bytes = 1 << 30;
   const lease = raw.lease_take(bytes, 64);

@@ -19,7 +19,7 @@ export interface ControlMessage {
 export interface Control {
   readonly words: Uint32Array;
   readonly byteLength: number;
-  /** The last of them has the kernel cut the payload into segments of so many bytes; 0 when there is none such. */
+  /** The payload is a train of segments so long, which the last of them or the socket itself has the kernel cut; 0 for a single datagram. */
   readonly segmentBytes: number;
 }
 
@@ -28,13 +28,18 @@ const ALIGN = 8;
 const spaceOf = (dataBytes: number) => cmsghdr.size + Math.ceil(dataBytes / ALIGN) * ALIGN;
 
 /**
- * Lays out `messages`, and behind them the one that cuts the payload into segments.
+ * Lays out `messages`, and behind them the one that says into what segments the payload is cut.
  *
  * @param segmentBytes Bytes of a segment, below 65,536; 0 for a single datagram.
+ * @param said Whether it has to be said: otherwise the socket does so by itself.
  * @throws {RangeError} when a record has no room for them.
  */
-export function encodeControl(messages: readonly ControlMessage[], segmentBytes = 0): Control {
-  const all = segmentBytes === 0 ? messages : [...messages, segmentMessage(segmentBytes)];
+export function encodeControl(
+  messages: readonly ControlMessage[],
+  segmentBytes = 0,
+  said: boolean = segmentBytes !== 0,
+): Control {
+  const all = said ? [...messages, segmentMessage(segmentBytes)] : messages;
   const byteLength = all.reduce((sum, { data }) => sum + spaceOf(data.length), 0);
   if (byteLength > core.SEND.CONTROL_BYTES) {
     throw new RangeError(`control messages of ${byteLength} bytes do not fit into a send's record`);

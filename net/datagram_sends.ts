@@ -16,7 +16,7 @@ import { checkMetadata, MetadataEncoder, SEND_METADATA, type SendMetadata } from
 import type { Header, Part } from "./send_queue.ts";
 import { SEND_OPTIONS, type SendData, type SendOptions, type SendTurns, TRY_SEND_OPTIONS } from "./send_turns.ts";
 import type { WaitOptions } from "./tcp.ts";
-import { segmentOf, TrainSends } from "./train_sends.ts";
+import { TrainSends } from "./train_sends.ts";
 import { iterable, NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
 /** Options of a datagram. */
@@ -26,6 +26,7 @@ export interface DatagramOptions extends SendOptions, SendMetadata {
   /**
    * Sends trains of datagrams of so many bytes each, the last one shorter: one call into the kernel for up to 128 of them
    * (UDP_SEGMENT, Linux 4.18). At most what the path's MTU allows without its headers; larger segments fail with `EMSGSIZE`.
+   * Default: the socket's own `segmentBytes`.
    */
   segmentBytes?: number;
 }
@@ -50,10 +51,14 @@ export class DatagramSends {
   readonly #trains: TrainSends;
   readonly #metadata: MetadataEncoder;
   readonly #many: ManySends;
+  /** Of sends that do not say it themselves. */
+  readonly #segmentBytes: number | undefined;
   /** Datagrams to the socket's only peer go over IPv4. */
   readonly #remoteV4: boolean;
 
   /**
+   * The socket's own size of segments is the endpoint's.
+   *
    * @param maxBytes The most that one datagram carries.
    * @param transmitTimes The socket may say when datagrams leave.
    */
@@ -65,6 +70,7 @@ export class DatagramSends {
     this.#trains = new TrainSends(endpoint, turns, maxBytes);
     this.#metadata = new MetadataEncoder(system, transmitTimes);
     this.#many = new ManySends(endpoint, turns);
+    this.#segmentBytes = endpoint.sends.ownSegmentBytes || undefined;
     this.#remoteV4 = endpoint.family === C.AF_INET ||
       endpoint.remote !== undefined && !(endpoint.address("getpeername") as InternetAddress).hostname.includes(":");
   }
@@ -88,7 +94,7 @@ export class DatagramSends {
 
   /** Refuses what a send would, before anybody waits for an address or for room. */
   #check(data: SendData | readonly SendData[], options: DatagramOptions): void {
-    const { segmentBytes } = options;
+    const { segmentBytes = this.#segmentBytes } = options;
     if (segmentBytes === undefined) this.#turns.check(data, options);
     else this.#trains.check(data, segmentBytes, options);
     checkMetadata(options);
@@ -99,23 +105,26 @@ export class DatagramSends {
     data: SendData | readonly SendData[],
     options: DatagramOptions,
   ): Promise<Receipt> {
-    const { segmentBytes } = options;
+    const { segmentBytes = this.#segmentBytes } = options;
     if (segmentBytes === undefined) return this.#turns.send(data, this.#header(to, options, 0), options);
     this.#endpoint.closing.requireWritable();
     return this.#trains.send(data, (bytes) => this.#header(to, options, bytes), segmentBytes, options);
   }
 
-  /** What goes with a datagram, or a train of segments so long. */
-  #header(to: Destination | undefined, options: DatagramOptions, segmentBytes: number): Header | undefined {
-    if (options === NO_OPTIONS) return undefined;
-    const control = this.#metadata.encode(options, to === undefined ? this.#remoteV4 : to.header.name.v4, segmentBytes);
+  /** What goes with so many bytes, which are a datagram or a train. The number matters for trains only. */
+  #header(to: Destination | undefined, options: DatagramOptions, bytes: number): Header | undefined {
+    const own = segmentOf(bytes, this.#segmentBytes);
+    if (options === NO_OPTIONS && own === 0) return undefined;
+    const wanted = segmentOf(bytes, options.segmentBytes ?? this.#segmentBytes);
+    const v4 = to === undefined ? this.#remoteV4 : to.header.name.v4;
+    const control = this.#metadata.encode(options, v4, wanted, wanted !== own);
     return control === undefined ? to?.header : { name: to?.header.name, control };
   }
 
   /** The checked header of a send without a promise. */
   tryHeader(lease: Lease, options: Omit<DatagramOptions, "signal">): Header | undefined {
-    if (options === NO_OPTIONS) return this.#connected();
-    checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
+    if (options !== NO_OPTIONS) checkOptions("options", options, TRY_DATAGRAM_OPTIONS);
+    else if (this.#segmentBytes === undefined) return this.#connected();
     const to = this.#now(options.to);
     if (options.to !== undefined && to === undefined) {
       throw new RingletError(
@@ -124,9 +133,9 @@ export class DatagramSends {
         { advice: "resolve the name first, with destination(), or use send()" },
       );
     }
-    const { segmentBytes } = options;
-    if (segmentBytes === undefined || !(lease instanceof Lease)) return this.#header(to, options, 0);
-    return this.#trains.headerOfOne(lease, (bytes) => this.#header(to, options, bytes), segmentBytes, options);
+    const { segmentBytes = this.#segmentBytes } = options;
+    const train = segmentBytes !== undefined && lease instanceof Lease;
+    return this.#header(to, options, train ? this.#trains.bytesOfOne(lease, segmentBytes, options) : 0);
   }
 
   /** See `UdpSocket.destination`. */
@@ -178,7 +187,7 @@ export class DatagramSends {
 
   /** The checked range of a lease, unless it takes several trains. */
   #partOf(lease: Lease, options: DatagramOptions): Part | undefined {
-    const { segmentBytes } = options;
+    const { segmentBytes = this.#segmentBytes } = options;
     const one = segmentBytes === undefined || this.#trains.isOne(lease, segmentBytes, options);
     return one ? this.#turns.range(lease, options) : undefined;
   }
@@ -191,10 +200,9 @@ export class DatagramSends {
     options: DatagramOptions,
     signal: AbortSignal | undefined,
   ): Outgoing {
-    const { segmentBytes = 0 } = options;
     const to = this.#now(address);
     if (part !== undefined && (address === undefined || to !== undefined)) {
-      return { data, part, header: this.#header(to, options, segmentOf(part.byteLength, segmentBytes)) };
+      return { data, part, header: this.#header(to, options, part.byteLength) };
     }
     this.#check(data, options);
     return { data, send: () => this.#send(data, { ...options, to: address, signal }) };
@@ -211,4 +219,9 @@ export class DatagramSends {
       advice: "pass `to`, or bind the socket with `remote`",
     });
   }
+}
+
+/** Into what segments a send is cut: 0 for one that is a single datagram. */
+function segmentOf(bytes: number, segmentBytes: number | undefined): number {
+  return segmentBytes !== undefined && bytes > segmentBytes ? segmentBytes : 0;
 }

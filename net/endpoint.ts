@@ -30,6 +30,8 @@ export interface EndpointInit {
   readonly maxInFlightBytes: number;
   /** The kernel tells what the network answers (IP_RECVERR). */
   readonly errors?: boolean;
+  /** Sends that are longer, and do not say otherwise, are trains of segments so long. */
+  readonly segmentBytes?: number;
 }
 
 /** See the module. */
@@ -82,14 +84,15 @@ export class Endpoint {
       throw closedError("io");
     }
     const { raw, u32, out } = this.hub.core;
-    this.slot = raw.socket_new(init.stream ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM, init.maxInFlightBytes);
+    const kind = init.stream ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM;
+    this.slot = raw.socket_new(kind, init.maxInFlightBytes, init.segmentBytes ?? 0);
     if (this.slot < 0) {
       this.hub.system.libc.call.close(this.fd);
       throw tableFull("maxSockets");
     }
     this.generation = u32[out];
     this.record = (this.hub.core.regions.SOCKETS + this.slot * SOCKET.BYTES) / 4;
-    this.sends = new SendQueue(this, init.policy);
+    this.sends = new SendQueue(this, init.policy, init.segmentBytes ?? 0);
     try {
       this.hub.engine.attach(this);
     } catch (error) {

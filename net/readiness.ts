@@ -137,7 +137,10 @@ export class ReadinessEngine implements Engine {
       this.#hub.core.raw.batch_copy(endpoint.slot, endpoint.generation);
       return true;
     }
-    if (endpoint.sends.refusesTrains(endpoint.sends.head, errno)) return true;
+    if (endpoint.sends.refusesTrains(endpoint.sends.head, errno)) {
+      if (endpoint.sends.mustCutNoMore) endpoint.sends.cutNoMore(); // the kernel has nothing that waits
+      return true;
+    }
     const { head } = endpoint.sends;
     if (!endpoint.stream && this.#hub.errorQueue.excuses(endpoint, head, endpoint.sends.generationOf(head), errno)) {
       return true;

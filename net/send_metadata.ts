@@ -50,8 +50,8 @@ export class MetadataEncoder {
   readonly #transmitTimes: boolean;
   /** By everything that is in them. */
   readonly #known = new Map<string, Control>();
-  /** For the last train without metadata: mostly the next one is cut as it was. */
-  #train = encodeControl([], 1);
+  /** For the last datagram, or train, without metadata: mostly the next one is cut as it was. */
+  #last = { control: encodeControl([], 1), said: true };
 
   /** @param transmitTimes The socket may say when datagrams leave. */
   constructor(system: System, transmitTimes: boolean) {
@@ -64,20 +64,23 @@ export class MetadataEncoder {
    *
    * @param v4 It goes over IPv4.
    * @param segmentBytes It is a train of segments so long; 0 for a single datagram.
+   * @param said That has to be said, because the socket does otherwise by itself.
    * @throws {RingletError} for metadata that cannot be.
    */
-  encode(metadata: SendMetadata, v4: boolean, segmentBytes: number): Control | undefined {
+  encode(metadata: SendMetadata, v4: boolean, segmentBytes: number, said: boolean): Control | undefined {
     if (!checkMetadata(metadata)) {
-      if (segmentBytes === 0) return undefined;
-      if (segmentBytes !== this.#train.segmentBytes) this.#train = encodeControl([], segmentBytes);
-      return this.#train;
+      if (segmentBytes === 0 && !said) return undefined;
+      const last = this.#last;
+      if (segmentBytes === last.control.segmentBytes && said === last.said) return last.control;
+      this.#last = { control: encodeControl([], segmentBytes, said), said };
+      return this.#last.control;
     }
     const { localAddress = "", interfaceIndex = "", trafficClass = "", ecn = "", hopLimit = "", transmitNs } = metadata;
-    if (transmitNs !== undefined) return encodeControl(this.#messages(metadata, v4), segmentBytes);
-    const key = `${segmentBytes} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`;
+    if (transmitNs !== undefined) return encodeControl(this.#messages(metadata, v4), segmentBytes, said);
+    const key = `${segmentBytes} ${said} ${v4} ${localAddress} ${interfaceIndex} ${trafficClass} ${ecn} ${hopLimit}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const control = encodeControl(this.#messages(metadata, v4), segmentBytes);
+    const control = encodeControl(this.#messages(metadata, v4), segmentBytes, said);
     if (this.#known.size >= MAX_KNOWN) this.#known.clear();
     this.#known.set(key, control);
     return control;

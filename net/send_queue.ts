@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { C } from "../ffi/abi.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { type Handle, handleGeneration, handleSlot, layout, makeHandle } from "../wasm/mod.ts";
 import { foreign } from "./arena.ts";
@@ -12,6 +13,7 @@ import { RingletError } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { Lease } from "./lease.ts";
 import { either } from "./on_abort.ts";
+import { setOption } from "./options.ts";
 import { PromisedSend, type SendFailure, type SendOwner } from "./promised_send.ts";
 import type { Receipt } from "./receipt.ts";
 import type { ZeroCopyPolicy, ZeroCopyStats } from "./zerocopy_policy.ts";
@@ -60,6 +62,10 @@ export class SendQueue {
   zeroCopy = false;
   /** Segments that a train may have; 1 since the kernel or the device refused one. */
   maxSegments: number;
+  /** Bytes of the segments of trains that do not say it themselves; 0 when there are no such. */
+  readonly ownSegmentBytes: number;
+  /** The kernel cuts trains with those by itself (UDP_SEGMENT as an option of the socket). */
+  #cutsByItself: boolean;
   /** Sends that wait for their turn to join the queue. */
   turns = 0;
   /** Sends that wait for a free record. */
@@ -75,8 +81,11 @@ export class SendQueue {
   #idsCopied = 0;
   #idsNotCopied = 0;
 
-  /** @param policy Which sends ask for zero-copy. */
-  constructor(endpoint: Endpoint, policy: ZeroCopyPolicy) {
+  /**
+   * @param policy Which sends ask for zero-copy.
+   * @param ownSegmentBytes See the field. Where the kernel takes trains, the socket has the option.
+   */
+  constructor(endpoint: Endpoint, policy: ZeroCopyPolicy, ownSegmentBytes: number) {
     const { hub, slot, generation, record } = endpoint;
     this.#endpoint = endpoint;
     this.#hub = hub;
@@ -85,6 +94,8 @@ export class SendQueue {
     this.#record = record;
     this.#policy = policy;
     this.maxSegments = hub.settings.maxSegments;
+    this.ownSegmentBytes = ownSegmentBytes;
+    this.#cutsByItself = ownSegmentBytes !== 0 && this.maxSegments > 1;
     if (this.maxSegments === 1) hub.core.raw.socket_unsegmented(slot, generation);
   }
 
@@ -319,12 +330,29 @@ export class SendQueue {
    */
   refusesTrains(slot: number, errno: number): boolean {
     if (slot < 0 || (errno !== ERRNO.EIO && errno !== ERRNO.EINVAL)) return false;
-    if (this.#hub.sendField(slot, SEND.SEGMENT) === 0) return false;
+    // With the option the kernel may refuse what is no train, too: without checksums, for example.
+    if (!this.#cutsByItself && this.#hub.sendField(slot, SEND.SEGMENT) === 0) return false;
     // Others were on their way when the first was refused.
-    if (this.maxSegments === 1) return (this.#hub.sendField(slot, SEND.FLAGS) & SEND_FLAG.AS_TRAIN) !== 0;
+    if (this.maxSegments === 1) {
+      return this.#cutsByItself || (this.#hub.sendField(slot, SEND.FLAGS) & SEND_FLAG.AS_TRAIN) !== 0;
+    }
     this.maxSegments = 1;
     this.#hub.core.raw.socket_unsegmented(this.#slot, this.#generation);
     return true;
+  }
+
+  /** Trains were refused that the kernel cuts by itself: no send may go before {@linkcode cutNoMore}. */
+  get mustCutNoMore(): boolean {
+    return this.#cutsByItself && this.maxSegments === 1;
+  }
+
+  /**
+   * Takes the option from the socket. Whatever of it waits in the kernel would go out as one datagram, and what was refused and is not
+   * known yet would not be tried again: so nothing may be there, and all that was refused be known.
+   */
+  cutNoMore(): void {
+    this.#cutsByItself = false;
+    setOption(this.#hub.system, this.#endpoint.fd, C.IPPROTO_UDP, C.UDP_SEGMENT, 0);
   }
 
   /**

@@ -12,8 +12,8 @@ import { type SendData, type SendOptions, type SendTurns, together } from "./sen
 import { MOST_SEGMENTS } from "./trains.ts";
 import { integer } from "./validate.ts";
 
-/** The header of a train with segments of so many bytes, or, for 0, of a single datagram. */
-export type HeaderFor = (segmentBytes: number) => Header | undefined;
+/** The header of what goes as one: a train of so many bytes, or a datagram. */
+export type HeaderFor = (bytes: number) => Header | undefined;
 
 /** See the module. */
 export class TrainSends {
@@ -39,9 +39,9 @@ export class TrainSends {
   ): Promise<Receipt> {
     const trainBytes = this.#trainBytes(segmentBytes);
     const bytes = data instanceof Lease ? this.#turns.rangeBytes(data, options) : bytesOf(data);
-    if (bytes <= trainBytes) return this.#turns.send(data, headerOf(headerFor, bytes, segmentBytes), options);
-    if (data instanceof Lease) return this.#sendLease(data, bytes, trainBytes, headerFor, segmentBytes, options);
-    if (data instanceof Uint8Array) return this.#sendBytes(data, trainBytes, headerFor, segmentBytes, options);
+    if (bytes <= trainBytes) return this.#turns.send(data, headerFor(bytes), options);
+    if (data instanceof Lease) return this.#sendLease(data, bytes, trainBytes, headerFor, options);
+    if (data instanceof Uint8Array) return this.#sendBytes(data, trainBytes, headerFor, options);
     throw tooLong(trainBytes, bytes);
   }
 
@@ -60,11 +60,11 @@ export class TrainSends {
     return this.#turns.rangeBytes(lease, options) <= this.#trainBytes(segmentBytes);
   }
 
-  /** The header of a send that has to be one train. */
-  headerOfOne(lease: Lease, headerFor: HeaderFor, segmentBytes: number, options: SendOptions): Header | undefined {
+  /** The bytes of a send that has to be one train. */
+  bytesOfOne(lease: Lease, segmentBytes: number, options: SendOptions): number {
     const trainBytes = this.#trainBytes(segmentBytes);
     const bytes = this.#turns.rangeBytes(lease, options);
-    if (bytes <= trainBytes) return headerOf(headerFor, bytes, segmentBytes);
+    if (bytes <= trainBytes) return bytes;
     throw new RingletError(
       "EMSGSIZE",
       `Cannot try to send: a train of ${segmentBytes}-byte segments carries at most ${trainBytes} bytes: current value is ${bytes}`,
@@ -90,7 +90,6 @@ export class TrainSends {
     bytes: number,
     trainBytes: number,
     headerFor: HeaderFor,
-    segmentBytes: number,
     options: SendOptions,
   ): Promise<Receipt> {
     const { arena } = this.#endpoint.hub;
@@ -101,8 +100,7 @@ export class TrainSends {
     try {
       for (let at = 0; at < bytes; at += trainBytes) {
         const byteLength = Math.min(trainBytes, bytes - at);
-        const header = headerOf(headerFor, byteLength, segmentBytes);
-        sends.push(this.#turns.send(lease, header, { offset: offset + at, byteLength, signal }));
+        sends.push(this.#turns.send(lease, headerFor(byteLength), { offset: offset + at, byteLength, signal }));
       }
     } finally {
       lease.release();
@@ -123,13 +121,12 @@ export class TrainSends {
     data: Uint8Array,
     trainBytes: number,
     headerFor: HeaderFor,
-    segmentBytes: number,
     options: SendOptions,
   ): Promise<Receipt> {
     const sends: Promise<Receipt>[] = [];
     for (let at = 0; at < data.length; at += trainBytes) {
       const train = data.subarray(at, at + trainBytes);
-      sends.push(this.#turns.send(train, headerOf(headerFor, train.length, segmentBytes), options));
+      sends.push(this.#turns.send(train, headerFor(train.length), options));
     }
     return together(sends);
   }
@@ -141,15 +138,6 @@ function tooLong(trainBytes: number, bytes: number): RingletError {
     `Cannot send: parts make one train, which carries at most ${trainBytes} bytes: current value is ${bytes}`,
     { bytesAccepted: 0 },
   );
-}
-
-/** Into what segments a send is cut: a datagram that is its only segment is not (0). */
-export function segmentOf(bytes: number, segmentBytes: number): number {
-  return bytes > segmentBytes ? segmentBytes : 0;
-}
-
-function headerOf(headerFor: HeaderFor, bytes: number, segmentBytes: number): Header | undefined {
-  return headerFor(segmentOf(bytes, segmentBytes));
 }
 
 function bytesOf(data: SendData | readonly SendData[]): number {

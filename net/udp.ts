@@ -23,9 +23,10 @@ import { Socket } from "./socket.ts";
 import type { WaitOptions } from "./tcp.ts";
 import { NO_OPTIONS, notAborted, options as checkOptions } from "./validate.ts";
 
-/** The most that one datagram carries. */
-const MAX_BYTES_V4 = 65_507;
-const MAX_BYTES_V6 = 65_527;
+/** The most that one datagram carries on a socket of an address family. */
+export function maxDatagramBytes(family: number): number {
+  return family === C.AF_INET6 ? 65_527 : 65_507;
+}
 
 /**
  * A UDP socket.
@@ -54,7 +55,7 @@ export class UdpSocket extends Socket {
 
   /** @ignore Sockets come from `io.bindUdp()`. */
   constructor(init: EndpointInit, remote?: InternetAddress, transmitTimes = false) {
-    const maxBytes = init.family === C.AF_INET6 ? MAX_BYTES_V6 : MAX_BYTES_V4;
+    const maxBytes = maxDatagramBytes(init.family);
     super(init, maxBytes);
     this.endpoint.remote = remote;
     this.#sends = new DatagramSends(this.endpoint, this.turns, maxBytes, transmitTimes);

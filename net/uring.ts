@@ -23,7 +23,7 @@ import { RingCalls } from "./ring_calls.ts";
 import { type Receiving, RingInflow } from "./ring_inflow.ts";
 import { failsTrains, kernelRelease } from "./trains.ts";
 
-const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE } = coreLayout;
+const { BATCH_REASON, EVENT, FAULT, SEND, SEND_FLAG, SEND_STATE, SOCKET } = coreLayout;
 
 /** A copy that the kernel has no memory for is tried again after this long. */
 const NO_MEMORY_RETRY_MS = 10;
@@ -53,7 +53,7 @@ export class UringEngine implements Engine {
   readonly #inflows = new Map<Endpoint, RingInflow>();
   /** A zero-copy train may fail with EFAULT for no reason. */
   readonly #failsTrains: boolean;
-  /** Sockets that found the ring full. */
+  /** Sockets that found the ring full, or wait for what it has of theirs. */
   readonly #starved = new Set<Endpoint>();
   /** The next turn looks for completions. */
   #looking = false;
@@ -108,6 +108,7 @@ export class UringEngine implements Engine {
     const { raw, u32, out } = this.#hub.core;
     if (endpoint.sends.head < 0) return;
     if (endpoint.withdrawn) return endpoint.sends.failQueue("close", ERRNO.ECANCELED);
+    if (endpoint.sends.mustCutNoMore && !this.#cutNoMore(endpoint)) return;
     while (raw.ring_fill(endpoint.slot, endpoint.generation) >= 0) {
       if (u32[out] !== BATCH_REASON.FULL) return;
       if (!this.#makeRoom()) {
@@ -115,6 +116,18 @@ export class UringEngine implements Engine {
         return;
       }
     }
+  }
+
+  /** Once all that the kernel was given of a socket is over, and was told; until then the socket waits. */
+  #cutNoMore(endpoint: Endpoint): boolean {
+    const { raw, u32 } = this.#hub.core;
+    if (u32[endpoint.record + SOCKET.CHAIN / 4] === 0 && raw.events_ready() === 0) {
+      endpoint.sends.cutNoMore();
+      return true;
+    }
+    this.#starved.add(endpoint);
+    this.#lookSoon();
+    return false;
   }
 
   /** Has the kernel take what is prepared, so that there is room for more; `false` when there is none even so. */

@@ -258,7 +258,7 @@ export class Core {
     }
     checkInteger("make a socket", "maxInFlightBytes", maxInFlightBytes, 0, 0xffff_ffff);
     const number = kind === "stream" ? SOCKET_KIND.STREAM : SOCKET_KIND.DATAGRAM;
-    const slot = check(this.raw.socket_new(number, maxInFlightBytes), "make a socket", "socket");
+    const slot = check(this.raw.socket_new(number, maxInFlightBytes, 0), "make a socket", "socket");
     return makeHandle(slot, this.u32[this.out]);
   }
 

@@ -60,8 +60,11 @@ export interface CoreExports {
   /** Loans, counted by walking the lease records. OUT: bytes lent, low and high word. */
   in_flight(): number;
 
-  /** A new socket: its slot. OUT: generation. */
-  socket_new(kind: number, maxInFlightBytes: number): number;
+  /**
+   * A new socket: its slot. What no control message speaks of the kernel cuts into segments of `segmentBytes`, unless that is 0.
+   * OUT: generation.
+   */
+  socket_new(kind: number, maxInFlightBytes: number, segmentBytes: number): number;
   /** Forgets an idle socket. */
   socket_free(slot: number, generation: number): number;
   /** Changes the byte limit; 0xFFFFFFFF for none. */

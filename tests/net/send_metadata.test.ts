@@ -8,6 +8,7 @@ import { openSystem } from "../../ffi/system.ts";
 import type { DatagramOptions, Io, SendMetadata, UdpOptions, UdpSocket } from "../../mod.ts";
 import { encodeControl } from "../../net/control.ts";
 import { layout } from "../../wasm/mod.ts";
+import { CALLS } from "../support/calls.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails } from "../support/failures.ts";
 import { endpointOf, getOption } from "../support/sockopt.ts";
@@ -54,33 +55,6 @@ function said(other: string): [SendMetadata, object][] {
   ];
 }
 
-/** Every call that sends one datagram, or train. */
-const CALLS: Record<string, (io: Io, udp: UdpSocket, bytes: number, options: DatagramOptions) => Promise<void>> = {
-  async send(io, udp, bytes, options) {
-    await (await udp.send(await io.lease(bytes), options)).released;
-  },
-  async "send, of bytes"(_io, udp, bytes, options) {
-    await (await udp.send(new Uint8Array(bytes), options)).released;
-  },
-  async trySend(io, udp, bytes, options) {
-    const id = udp.trySend(await io.lease(bytes), options);
-    let released = false;
-    for (io.flush(); !released; io.reap((which, event) => released ||= which === id && event === "released")) {
-      await io.reapable();
-    }
-  },
-  async sendMany(io, udp, bytes, options) {
-    const { accepted, released } = await udp.sendMany([{ data: await io.lease(bytes), ...options }]);
-    assertEquals(accepted, 1);
-    await released;
-  },
-  async fanOut(io, udp, bytes, { to, ...options }) {
-    const { accepted, released } = await udp.fanOut(await io.lease(bytes), [to!], options);
-    assertEquals(accepted, 1);
-    await released;
-  },
-};
-
 for (const [way, { from, at, other }] of Object.entries(WAYS)) {
   eachEngine(`each kind of metadata arrives, from each call; ${way}`, async (io) => {
     const receiver = await io.bindUdp({ hostname: at, ...EVERYTHING });
@@ -91,7 +65,7 @@ for (const [way, { from, at, other }] of Object.entries(WAYS)) {
     for (const [call, send] of Object.entries(CALLS)) {
       for (const [metadata, told] of said(other)) {
         for (const socket of call === "fanOut" ? [sender] : [sender, connected]) {
-          await send(io, socket, BYTES, socket === sender ? { to, ...metadata } : { ...metadata });
+          await send(io, socket, await io.lease(BYTES), socket === sender ? { to, ...metadata } : { ...metadata });
           const { bytes, from, ...rest } = await receiver.recv(into);
           assertEquals(bytes, BYTES);
           const seen = { ...rest, from: from.hostname };
@@ -111,7 +85,7 @@ for (const [way, { from, at, other }] of Object.entries(WAYS)) {
       if (!whole) withoutChecksums(sender);
       for (const [call, send] of Object.entries(CALLS)) {
         const metadata = { localAddress: other, interfaceIndex: LO, trafficClass: 0xb9, hopLimit: 7 };
-        await send(io, sender, 3 * BYTES + 1, { to, segmentBytes: BYTES, ...metadata });
+        await send(io, sender, await io.lease(3 * BYTES + 1), { to, segmentBytes: BYTES, ...metadata });
         for (const expected of [BYTES, BYTES, BYTES, 1]) {
           const { bytes, from, trafficClass, hopLimit } = await receiver.recv(into);
           assertEquals([bytes, from.hostname, trafficClass, hopLimit], [expected, other, 0xb9, 7], call);

@@ -10,6 +10,8 @@ import { assertIds, type Train, travel } from "../support/trains.ts";
 /** The most that a datagram carries over each family. */
 const FAMILIES = { "127.0.0.1": 65_507, "::1": 65_527 } as const;
 
+const LOOPBACK_MTU = 65_536;
+
 /** Around every boundary: one segment, a short last one, the limit of segments, the largest payload. */
 function trains(limit: number, most: number): Train[] {
   return [
@@ -43,17 +45,31 @@ for (const [hostname, most] of Object.entries(FAMILIES)) {
   }
 }
 
+for (const [hostname, most] of Object.entries(FAMILIES)) {
+  for (const zeroCopy of ["always", "never"] as const) {
+    eachEngine(`boundaries of trains that the socket asks for: ${hostname}, zero-copy ${zeroCopy}`, async (io) => {
+      await using receiver = await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 });
+      for (const train of trains(io.capabilities.udpSegments, most)) {
+        const segmentBytes = train[1];
+        if (segmentBytes + 48 > LOOPBACK_MTU) continue; // with the option no datagram is cut into fragments
+        await using sender = await io.bindUdp({ hostname, remote: receiver.localAddr, zeroCopy, segmentBytes });
+        await travel(io, sender, receiver, train, { segmentBytes: undefined });
+        assertEquals(sender.maxSegments, io.capabilities.udpSegments);
+        assertIds(sender);
+      }
+    });
+  }
+}
+
 const PROGRAM = new URL("./programs/mtu_trains.ts", import.meta.url);
 const SMALL_MTU = inNamespace("ip link set lo mtu 1500 up");
 
 for (const engine of ENGINES) {
   testIf(NO_ENGINE[engine] ?? NO_NAMESPACE, `segments around an MTU of 1,500 bytes [${engine}]`, async () => {
     const outcome = await childJson(PROGRAM, { args: [engine], within: SMALL_MTU });
-    const family = { 1471: "travelled", 1472: "travelled", 1473: "EMSGSIZE" };
-    assertEquals(outcome, {
-      "127.0.0.1": family,
-      "::1": { 1451: "travelled", 1452: "travelled", 1453: "EMSGSIZE" },
-    });
+    const v4 = { 1471: "travelled", 1472: "travelled", 1473: "EMSGSIZE" };
+    const v6 = { 1451: "travelled", 1452: "travelled", 1453: "EMSGSIZE" };
+    assertEquals(outcome, { "127.0.0.1 said": v4, "127.0.0.1 own": v4, "::1 said": v6, "::1 own": v6 });
   });
 }
 
@@ -84,7 +100,7 @@ const NO_OFFLOADS = NO_NAMESPACE ?? lacks("needs veth devices and ethtool", unsh
 for (const engine of ENGINES) {
   testIf(NO_ENGINE[engine] ?? NO_OFFLOADS, `trains, whatever the device can do by itself [${engine}]`, async () => {
     const outcome = await childJson<Record<string, unknown>>(OFFLOADS, { args: [engine], within: inNamespace() });
-    assertEquals(Object.keys(outcome).length, 6);
+    assertEquals(Object.keys(outcome).length, 12);
     for (const [device, [came, ...ids]] of Object.entries(outcome as Record<string, unknown[]>)) {
       assertEquals([came, ...ids], ["whole", 0, 0], device);
     }

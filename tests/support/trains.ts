@@ -52,7 +52,7 @@ export async function receiveTrain(io: Io, receiver: UdpSocket, train: Train): P
   }
 }
 
-/** Sends a train and compares what arrives; answers the receipt. */
+/** Sends a train and compares what arrives; answers the receipt. `options` may say another size of segments, or none. */
 export async function travel(
   io: Io,
   sender: UdpSocket,
@@ -62,7 +62,7 @@ export async function travel(
 ): Promise<Receipt> {
   const [bytes, segmentBytes] = train;
   const lease = await patterned(io, bytes);
-  const receipt = await sender.send(lease, { ...options, segmentBytes });
+  const receipt = await sender.send(lease, { segmentBytes, ...options });
   assertEquals(receipt.bytes, bytes);
   await receiveTrain(io, receiver, train);
   await receipt.released;

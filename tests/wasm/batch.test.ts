@@ -14,7 +14,7 @@ function machine(kind: number, limit = 0xffff_ffff, windowIds = 8) {
   const words = (address: bigint): [number, number] => [Number(address & 0xffff_ffffn), Number(address >> 32n)];
   raw.core_bases(...words(CORE_BASE), ...words(ARENA_BASE));
   const view = new DataView(core.memory.buffer);
-  const socket = raw.socket_new(kind, limit);
+  const socket = raw.socket_new(kind, limit, 0);
   const generation = u32[out];
   const send = (bytes: number, flags: number = SEND_FLAG.ZERO_COPY, nameBytes = 0) => {
     const lease = raw.lease_take(bytes, 64);

@@ -272,8 +272,8 @@ extern "C" fn in_flight() -> i32 {
 // Sockets
 
 #[no_mangle]
-extern "C" fn socket_new(kind: u32, max_in_flight_bytes: u32) -> i32 {
-    code(core().socket_new(kind, max_in_flight_bytes).map(|(slot, generation)| {
+extern "C" fn socket_new(kind: u32, max_in_flight_bytes: u32, segment_bytes: u32) -> i32 {
+    code(core().socket_new(kind, max_in_flight_bytes, segment_bytes).map(|(slot, generation)| {
         out([generation]);
         slot as i32
     }))

@@ -144,16 +144,18 @@ impl<'a, C: Counting> Ledger<'a, C> {
         }
     }
 
-    /// A new socket, whose first id is 0. Returns slot and generation.
-    pub fn socket_new(&mut self, kind: u32, limit: u32) -> Result<(u32, u32), Fault> {
-        if kind > 1 {
+    /// A new socket, whose first id is 0. What no control message speaks of the kernel cuts into segments of `segment` bytes,
+    /// unless that is 0. Returns slot and generation.
+    pub fn socket_new(&mut self, kind: u32, limit: u32, segment: u32) -> Result<(u32, u32), Fault> {
+        let most = if kind == 1 { u16::MAX as u32 } else { 0 };
+        if kind > 1 || segment > most {
             return Err(Fault::Range);
         }
         let slot = self.socket_pool.take(&mut self.sockets).ok_or(Fault::NoSlot)?;
         let record = &mut self.sockets[slot];
         let generation = if record.generation == 0 { 1 } else { record.generation };
         let flags = socket::LIVE | if kind == 1 { socket::DATAGRAM } else { 0 };
-        *record = Socket { generation, flags, limit, ..Socket::default() };
+        *record = Socket { generation, flags, limit, segment, ..Socket::default() };
         Ok((slot, generation))
     }
 

@@ -4,6 +4,7 @@ use crate::events::{self, Event};
 use crate::ledger::Ledger;
 use crate::send::{self, Iovec, Msghdr, Send};
 use crate::seq::Counting;
+use crate::socket::Socket;
 use crate::submit::Plain;
 use crate::table::next_generation;
 use crate::Fault;
@@ -69,8 +70,7 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// A new send without leases; `extra` is an [`Extra`] in one word.
     pub fn send_new(&mut self, socket: u32, generation: u32, flags: u32, extra: u32) -> Result<u32, Fault> {
-        self.socket(socket, generation)?;
-        let extra = check_flags(flags, extra)?;
+        let extra = check_flags(self.socket(socket, generation)?, flags, extra)?;
         let slot = self.take_send(flags)?;
         self.open(slot, socket, generation, flags, extra);
         Ok(slot)
@@ -127,8 +127,7 @@ impl<C: Counting> Ledger<'_, C> {
         at: u32,
         bytes: u32,
     ) -> Result<u32, Fault> {
-        self.socket(socket, socket_generation)?;
-        let extra = check_flags(flags, extra)?;
+        let extra = check_flags(self.socket(socket, socket_generation)?, flags, extra)?;
         let offset = self.check_part(lease, lease_generation, at, bytes)?;
         let slot = self.take_send(flags)?;
         let consumed = self.leases.claim(lease);
@@ -144,6 +143,9 @@ impl<C: Counting> Ledger<'_, C> {
         }
         self.begin(socket);
         if extra.control_bytes == 0 {
+            if extra.segment != 0 {
+                self.sends[slot].flags |= send::AS_TRAIN;
+            }
             let bytes = Iovec { base, len: bytes as u64 };
             self.submit_plain(slot, socket, Plain { zero_copy, bytes, name, name_len });
         } else {
@@ -359,11 +361,11 @@ impl<C: Counting> Ledger<'_, C> {
 }
 
 #[inline]
-fn check_flags(flags: u32, extra: u32) -> Result<Extra, Fault> {
+fn check_flags(socket: &Socket, flags: u32, extra: u32) -> Result<Extra, Fault> {
     let extra = Extra::unpack(extra);
     let Extra { name_bytes, control_bytes, segment } = extra;
     let fits = name_bytes as usize <= send::NAME_BYTES && control_bytes as usize <= send::CONTROL_BYTES;
-    if flags & !send::ASKED != 0 || !fits || (segment != 0 && (control_bytes as u64) < send::SEGMENT_CONTROL_BYTES) {
+    if flags & !send::ASKED != 0 || !fits || (control_bytes as u64) < socket.segment_control_bytes(segment) {
         return Err(Fault::Range);
     }
     Ok(extra)

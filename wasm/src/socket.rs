@@ -1,6 +1,7 @@
 //! Sockets, as far as the ledger needs them: a queue of sends, and a window of ids that the kernel counts.
 
 use crate::counters::Tally;
+use crate::send;
 use crate::seq;
 use crate::table::Linked;
 
@@ -64,6 +65,9 @@ pub struct Socket {
     pub fd: i32,
     /// Ring: `flags` of its entries.
     pub entry_flags: u32,
+    /// Bytes of the segments into which the kernel cuts what no control message speaks of (UDP_SEGMENT as an option of the
+    /// socket); 0 if it does not. What it was at first: trains keep the meaning that they were made with.
+    pub segment: u32,
 }
 
 impl Socket {
@@ -78,6 +82,16 @@ impl Socket {
     #[inline]
     pub fn queued(&self) -> u32 {
         (self.tally.queued - self.tally.left) as u32
+    }
+
+    /// Bytes of the control message that has a train of such segments cut: what the socket does by itself takes none.
+    #[inline]
+    pub fn segment_control_bytes(&self, segment: u32) -> u64 {
+        if segment == 0 || segment == self.segment {
+            0
+        } else {
+            send::SEGMENT_CONTROL_BYTES
+        }
     }
 
     /// Bytes that zero-copy sends have in flight.

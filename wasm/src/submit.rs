@@ -60,7 +60,7 @@ impl Registered {
     }
 }
 
-/// A datagram in one piece, without control messages.
+/// A datagram, or train, in one piece, without control messages.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain {
     pub zero_copy: bool,
@@ -131,17 +131,21 @@ impl<C: Counting> Ledger<'_, C> {
 
     /// Prepares the entry of a datagram that is in no queue. There is room.
     fn submit_datagram(&mut self, send: u32, slot: u32) {
-        let send::Send { flags, message, iovecs, .. } = self.send_record(send);
+        let segmented = self.sockets[slot].flags & socket::UNSEGMENTED == 0;
+        let send::Send { flags, message, iovecs, segment, .. } = self.send_record(send);
         match *message {
-            Msghdr { iov_len: 1, control_len: 0, name, name_len, .. } => {
+            Msghdr { iov_len: 1, control_len: 0, name, name_len, .. } if segmented || *segment == 0 => {
                 let plain = Plain { zero_copy: flags & send::ZERO_COPY != 0, bytes: iovecs[0], name, name_len };
+                if *segment != 0 {
+                    self.sends[send].flags |= send::AS_TRAIN;
+                }
                 self.submit_plain(send, slot, plain);
             }
             _ => self.submit_message(send, slot),
         }
     }
 
-    /// The same for one that needs no message.
+    /// The same for one that needs no message: a single datagram, or a train that the socket cuts by itself.
     #[inline(always)]
     pub(crate) fn submit_plain(&mut self, send: u32, slot: u32, plain: Plain) {
         let Plain { zero_copy, bytes: Iovec { base, len }, name, name_len } = plain;
@@ -231,7 +235,7 @@ impl<C: Counting> Ledger<'_, C> {
     /// The message of the next segment of a train, whose iovecs are staged: there is room.
     pub(crate) fn stage_segment(&mut self, send: u32, bytes: u32) -> Msghdr {
         let first = self.staged_iovecs;
-        let &send::Send { position, lease_count, message, .. } = self.send_record(send);
+        let &send::Send { position, lease_count, message, socket, segment, .. } = self.send_record(send);
         let mut left = bytes as u64;
         for i in position..lease_count {
             let Some(&Iovec { base, len }) = self.sends[send].iovecs.get(i as usize) else { break };
@@ -243,7 +247,7 @@ impl<C: Counting> Ledger<'_, C> {
                 break;
             }
         }
-        let control_len = message.control_len - send::SEGMENT_CONTROL_BYTES;
+        let control_len = message.control_len - self.sockets[socket].segment_control_bytes(segment);
         Msghdr {
             iov: self.core_base + self.staging_at as u64 + first as u64 * size_of::<Iovec>() as u64,
             iov_len: (self.staged_iovecs - first) as u64,

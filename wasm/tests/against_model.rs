@@ -123,7 +123,7 @@ fn a_train_that_is_refused_goes_segment_by_segment() {
     let mut store = Store::new(TRAINS);
     let mut core = store.ledger::<ringlet_core::seq::Kernel>(0);
     core.set_bases(CORE_BASE, ARENA_BASE);
-    let (socket, generation) = core.socket_new(1, u32::MAX).expect("a socket");
+    let (socket, generation) = core.socket_new(1, u32::MAX, 0).expect("a socket");
     // The destination, one more control message, and segments of 1000 bytes.
     let send = core.send_new(socket, generation, 1, 16 | 48 << 8 | 1000 << 16).expect("a send");
     let starts = [1500, 700].map(|bytes| {
@@ -166,7 +166,7 @@ fn a_train_that_is_refused_goes_segment_by_segment() {
 fn half_a_train_is_taken_back() {
     let mut store = Store::new(TRAINS);
     let mut core = store.ledger::<ringlet_core::seq::Kernel>(0);
-    let (socket, generation) = core.socket_new(1, u32::MAX).expect("a socket");
+    let (socket, generation) = core.socket_new(1, u32::MAX, 0).expect("a socket");
     core.socket_unsegmented(socket, generation).expect("a socket");
     for _ in 0..2 {
         let lease = core.leases.take(2500, 64).expect("room");
@@ -239,7 +239,7 @@ fn no_limit_is_no_limit() {
     let sizes = Sizes { arena, leases: 1, sends: 4, sockets: 1, window: 4, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
-    let (socket, generation) = ledger.socket_new(0, u32::MAX).expect("a socket");
+    let (socket, generation) = ledger.socket_new(0, u32::MAX, 0).expect("a socket");
     ledger.leases.take(arena, 64).expect("the whole arena");
     ledger.leases.retain(0, 1).expect("a lease");
     for _ in 0..3 {
@@ -260,7 +260,7 @@ fn a_send_that_has_begun_passes_the_limit() {
     let sizes = Sizes { arena: 65_536, leases: 2, sends: 4, sockets: 1, window: 4, ring: 0 };
     let mut store = Store::new(sizes);
     let mut ledger = store.ledger::<ringlet_core::seq::Kernel>(0);
-    let (socket, generation) = ledger.socket_new(0, 100).expect("a socket");
+    let (socket, generation) = ledger.socket_new(0, 100, 0).expect("a socket");
     for _ in 0..2 {
         let lease = ledger.leases.take(1000, 64).expect("room");
         ledger.send_one(socket, generation, 1, 0, lease, 1, 0, 1000).expect("a send");

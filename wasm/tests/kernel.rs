@@ -224,7 +224,7 @@ fn converse<C: Counting>((first_id, trains): (u32, bool), steps: &[Step], strict
     let mut store = Store::new(sizes);
     let mut core = store.ledger::<C>(0);
     // A datagram is taken whole; parts need a stream, or trains.
-    let socket = core.socket_new(trains as u32, u32::MAX).expect("a socket");
+    let socket = core.socket_new(trains as u32, u32::MAX, 0).expect("a socket");
     core.socket_unsegmented(socket.0, socket.1).expect("a socket");
     core.socket_set_next(socket.0, socket.1, first_id).expect("an idle socket");
     let mut kernel = Simulated {

@@ -6,17 +6,21 @@ import { type EngineName, RingletError } from "../../../mod.ts";
 import { withIo } from "../../support/engines.ts";
 import { patterned, travel } from "../../support/trains.ts";
 
+/** By address and how the socket knows the size of segments. */
 const outcome: Record<string, Record<number, string>> = {};
 await withIo({ engine: process.argv[2] as EngineName }, async (io) => {
   for (const [hostname, headers] of [["127.0.0.1", 28], ["::1", 48]] as const) {
-    outcome[hostname] = {};
     const receiver = await io.bindUdp({ hostname, receiveBufferBytes: 4 << 20 });
     for (const zeroCopy of ["always", "never"] as const) {
       const sender = await io.bindUdp({ hostname, zeroCopy });
       for (const segmentBytes of [-1, 0, 1].map((difference) => 1500 - headers + difference)) {
-        outcome[hostname][segmentBytes] = await travel(io, sender, receiver, [5000, segmentBytes], {
-          to: receiver.localAddr,
-        }).then(() => "travelled", (error) => error instanceof RingletError ? error.code : `${error}`);
+        const own = await io.bindUdp({ hostname, zeroCopy, segmentBytes });
+        for (const [name, socket] of Object.entries({ said: sender, own })) {
+          outcome[`${hostname} ${name}`] ??= {};
+          outcome[`${hostname} ${name}`][segmentBytes] = await travel(io, socket, receiver, [5000, segmentBytes], {
+            to: receiver.localAddr,
+          }).then(() => "travelled", (error) => error instanceof RingletError ? error.code : `${error}`);
+        }
       }
       // Segments that are too long are refused whole, and the lease is the program's again.
       const lease = await patterned(io, 3000);

@@ -60,19 +60,22 @@ async function send(engine: EngineName): Promise<void> {
   ) {
     for (const offload of off) run("ethtool", "-K", "v0", offload, "off");
     for (const zeroCopy of ["always", "never"] as const) {
-      await withIo({ engine, zeroCopy }, async (io) => {
-        const udp = await io.bindUdp({ hostname: HERE });
-        const receipts = [];
-        for (let i = 0; i < TRAINS; i++) {
-          // One after the other: those that go segment by segment mix.
-          receipts.push(await udp.send(await patterned(io, TRAIN_BYTES), { to, segmentBytes: SEGMENT_BYTES }));
-        }
-        receiver.stdin.write("\n");
-        const came = await next();
-        for (const { released } of receipts) await released;
-        const { idsUnknown, idsDuplicate } = udp.stats();
-        outcome[`${device}, ${zeroCopy}`] = [came, idsUnknown, idsDuplicate];
-      });
+      for (const own of [undefined, SEGMENT_BYTES]) {
+        await withIo({ engine, zeroCopy }, async (io) => {
+          const udp = await io.bindUdp({ hostname: HERE, segmentBytes: own });
+          const receipts = [];
+          for (let i = 0; i < TRAINS; i++) {
+            // One after the other: those that go segment by segment mix.
+            const segmentBytes = own === undefined ? SEGMENT_BYTES : undefined;
+            receipts.push(await udp.send(await patterned(io, TRAIN_BYTES), { to, segmentBytes }));
+          }
+          receiver.stdin.write("\n");
+          const came = await next();
+          for (const { released } of receipts) await released;
+          const { idsUnknown, idsDuplicate } = udp.stats();
+          outcome[`${device}, ${zeroCopy}, ${own === undefined ? "said" : "own"}`] = [came, idsUnknown, idsDuplicate];
+        });
+      }
     }
   }
   receiver.stdin.end();

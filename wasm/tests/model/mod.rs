@@ -140,6 +140,8 @@ pub struct Socket {
     pub datagram: bool,
     /// The kernel takes no trains of it.
     pub unsegmented: bool,
+    /// Trains of such segments need no control message.
+    pub segment: u32,
     pub limit: u32,
     pub next: u32,
     /// From the oldest outstanding id to the one before `next`.
@@ -232,7 +234,7 @@ impl<'a> World<'a> {
             9 => self.cut(a, b, c),
             10 => self.lend(a, b),
             11 | 12 => self.unlend(a, b),
-            13 => self.socket_new(a, b),
+            13 => self.socket_new(a, b, c),
             14 => self.socket_change(a, b, c),
             15 => self.send_new(a, b, c),
             16..=18 => self.send_lease(a, b, c),

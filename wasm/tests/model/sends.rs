@@ -6,15 +6,19 @@ use ringlet_core::queue::Withdrawn;
 use ringlet_core::send;
 
 impl World<'_> {
-    pub(super) fn socket_new(&mut self, a: u32, b: u32) {
+    pub(super) fn socket_new(&mut self, a: u32, b: u32, c: u32) {
         let limit = match b % 4 {
             0 => b % 1024,
             1 => b % self.sizes.arena,
             _ => u32::MAX,
         };
         let kind = a % 9 / 4;
-        let got = self.real.socket_new(kind, limit);
-        if kind > 1 {
+        let segment = match c % 3 {
+            0 => c >> 2 & 0x1ffff,
+            _ => 0,
+        };
+        let got = self.real.socket_new(kind, limit, segment);
+        if kind > 1 || segment > if kind == 1 { u16::MAX as u32 } else { 0 } {
             return assert_eq!(got, Err(Fault::Range));
         }
         if self.sockets.iter().all(|slot| slot.live.is_some()) {
@@ -25,6 +29,7 @@ impl World<'_> {
             generation,
             datagram: kind == 1,
             unsegmented: false,
+            segment,
             limit,
             next: self.first_id,
             ids: VecDeque::new(),
@@ -105,8 +110,10 @@ impl World<'_> {
         let live = self.sockets.get(socket as usize).and_then(|slot| slot.live.as_ref());
         let others = if choice & 6 == 0 { (choice >> 3) % 113 } else { 0 };
         let segment = segment.min(u16::MAX as u32);
+        let by_itself = live.map_or(0, |socket| socket.segment);
         match live.is_some_and(|socket| socket.datagram) {
             false => Extra { name, ..Extra::default() },
+            true if by_itself != 0 && choice >> 5 & 1 == 0 => Extra { name, control: others, segment: by_itself },
             true if choice & 1 == 0 => Extra { name, control: others, segment: 0 },
             true if choice >> 3 & 31 == 0 => Extra { name, control: others + choice % 25, segment },
             true => Extra { name, control: others + send::SEGMENT_CONTROL_BYTES as u32, segment },
@@ -114,9 +121,9 @@ impl World<'_> {
     }
 
     pub(super) fn expect_open(&mut self, socket: u32, generation: u32, flags: u32, extra: Extra) -> Result<(), Fault> {
-        self.socket(socket, generation)?;
+        let by_itself = self.socket(socket, generation)?.segment;
         let Extra { name, control, segment } = extra;
-        let unsaid = segment != 0 && control < send::SEGMENT_CONTROL_BYTES as u32;
+        let unsaid = segment != 0 && segment != by_itself && control < send::SEGMENT_CONTROL_BYTES as u32;
         if flags & !send::ASKED != 0 || name > 32 || control > 136 || unsaid {
             return Err(Fault::Range);
         }

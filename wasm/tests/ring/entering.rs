@@ -72,10 +72,11 @@ impl Model {
         let Extra { name, segment, .. } = send.extra;
         let expected = self.next_of(slot, send.next(!send.as_train));
         assert_eq!(merge(iovecs(&request.parts)), expected, "a datagram goes whole, and a train or its next segment");
-        assert_eq!(request.segment, if send.as_train { segment } else { 0 }, "who segments a train");
+        let longer = |segment: u32| if request.bytes() > segment as u64 { segment } else { 0 };
+        assert_eq!(longer(request.segment), if send.as_train { longer(segment) } else { 0 }, "who segments a train");
         assert_eq!(request.zero_copy(), send.zero_copy);
         let control = send.extra.control_bytes(send.as_train);
-        assert_eq!(message, send.parts.len() != 1 || control != 0 || segment != 0);
+        assert_eq!(message, send.parts.len() != 1 || control != 0 || (segment != 0 && !send.as_train));
         let entry = &request.entry;
         let message =
             request.message.unwrap_or(Msghdr { name: entry.off, name_len: entry.addr_len as u32, ..Msghdr::default() });

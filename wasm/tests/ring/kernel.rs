@@ -26,6 +26,8 @@ pub struct Kernel {
     pub files: HashMap<i32, i32>,
     /// Those of which it takes no trains.
     pub unsegmented: HashSet<i32>,
+    /// Bytes of the segments that it cuts by itself, by the socket.
+    pub cuts: HashMap<i32, u32>,
     chains: Vec<Chain>,
     /// The rest of the chain that it took in part: those entries come next, whatever has become of them.
     rest: VecDeque<Request>,
@@ -50,6 +52,7 @@ impl Kernel {
             datagrams: HashSet::new(),
             files: HashMap::new(),
             unsegmented: HashSet::new(),
+            cuts: HashMap::new(),
             chains: Vec::new(),
             rest: VecDeque::new(),
             notices: Vec::new(),
@@ -137,7 +140,10 @@ impl Kernel {
         }
         self.serial += 1;
         let (parts, message) = self.view.read(&entry);
-        let segment = message.map_or(0, |message| self.view.segment(&message));
+        let said = message.and_then(|message| self.view.segment(&message));
+        let bytes = parts.iter().map(|part| part.len).sum::<u64>();
+        let by_itself = || self.cuts.get(&entry.fd).copied().filter(|&segment| bytes > segment as u64);
+        let segment = said.or_else(by_itself).unwrap_or(0);
         Request { serial: self.serial, entry, parts, message, segment, cancelled: false }
     }
 

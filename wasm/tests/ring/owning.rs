@@ -7,8 +7,9 @@ use ringlet_core::Fault;
 impl World {
     // Sockets
 
-    pub fn new_socket(&mut self, datagram: bool, limit: u32) -> u32 {
-        let (slot, generation) = self.core.socket_new(datagram as u32, limit).expect("a free socket");
+    /// A socket whose sends the kernel cuts into segments by itself, unless those are 0 bytes long.
+    pub fn new_socket(&mut self, datagram: bool, limit: u32, segment: u32) -> u32 {
+        let (slot, generation) = self.core.socket_new(datagram as u32, limit, segment).expect("a free socket");
         let registered = self.dice.one_in(2);
         if registered {
             self.kernel.files.insert(slot as i32, self.next_fd);
@@ -16,9 +17,12 @@ impl World {
         self.core.ring_attach(slot, generation, self.next_fd, registered).expect("a socket");
         let place = &mut self.model.sockets[slot as usize];
         assert!(place.is_none(), "a socket was handed out twice");
-        *place = Some(Socket::new(generation, self.next_fd, datagram, limit));
+        *place = Some(Socket::new(generation, self.next_fd, datagram, limit, segment));
         if datagram {
             self.kernel.datagrams.insert(self.next_fd);
+        }
+        if segment != 0 {
+            self.kernel.cuts.insert(self.next_fd, segment);
         }
         self.next_fd += 1;
         slot
@@ -58,7 +62,8 @@ impl World {
     fn open_some(&mut self) {
         let datagram = self.dice.one_in(3);
         let limit = if self.dice.one_in(3) { self.dice.below(4096) as u32 } else { u32::MAX };
-        self.new_socket(datagram, limit);
+        let segment = if datagram && self.dice.one_in(2) { 1 + self.dice.below(3000) as u32 } else { 0 };
+        self.new_socket(datagram, limit, segment);
     }
 
     /// Frees a socket, if nothing of it is queued or out.
@@ -72,6 +77,7 @@ impl World {
             self.model.sockets[slot as usize] = None;
             self.kernel.datagrams.remove(&fd);
             self.kernel.unsegmented.remove(&fd);
+            self.kernel.cuts.remove(&fd);
             self.wants.remove(&slot);
         }
     }

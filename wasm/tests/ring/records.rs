@@ -44,22 +44,25 @@ pub struct Extra {
     pub control: u32,
     /// A train: bytes of each datagram but the last.
     pub segment: u32,
+    /// A control message says so, or that it is none. Otherwise the socket does by itself what is wanted.
+    pub said: bool,
 }
 
 impl Extra {
-    /// A train of segments so long.
+    /// A train of segments so long, which a control message asks for.
     pub fn train(segment: u32) -> Self {
-        Extra { segment, ..Extra::default() }
+        Extra { segment, said: true, ..Extra::default() }
     }
 
     /// Bytes of the control messages, of a train (`segmented`) or of anything else.
     pub fn control_bytes(&self, segmented: bool) -> u32 {
-        SEGMENT_CONTROL_BYTES as u32 * (self.control + segmented as u32)
+        let said = self.said && (segmented || self.segment == 0);
+        SEGMENT_CONTROL_BYTES as u32 * (self.control + said as u32)
     }
 
     /// As the core wants it.
     pub fn word(&self) -> u32 {
-        self.name | self.control_bytes(self.segment != 0) << 8 | self.segment << 16
+        self.name | self.control_bytes(true) << 8 | self.segment << 16
     }
 }
 
@@ -96,6 +99,8 @@ pub struct Socket {
     pub datagram: bool,
     /// The program has said that the kernel takes no trains of it.
     pub unsegmented: bool,
+    /// Bytes of the segments that the kernel cuts by itself; 0 if it does not.
+    pub segment: u32,
     pub limit: u32,
     pub queue: VecDeque<u32>,
     /// Datagrams that the ring has and the kernel has not seen.
@@ -127,12 +132,13 @@ impl Send {
 }
 
 impl Socket {
-    pub fn new(generation: u32, fd: i32, datagram: bool, limit: u32) -> Self {
+    pub fn new(generation: u32, fd: i32, datagram: bool, limit: u32, segment: u32) -> Self {
         Socket {
             generation,
             fd,
             datagram,
             unsegmented: false,
+            segment,
             limit,
             queue: VecDeque::new(),
             prepared: VecDeque::new(),

@@ -44,7 +44,22 @@ impl World {
                 (least + self.dice.below(bytes as usize / (most - 4))) as u32
             }
         };
-        Extra { name, control, segment: segment.min(u16::MAX as u32) }
+        let by_itself = self.model.socket(socket).segment;
+        if by_itself == 0 {
+            let segment = segment.min(u16::MAX as u32);
+            return Extra { name, control, segment, said: segment != 0 };
+        }
+        // No longer than the socket's own: a segment by itself must not be cut once more.
+        let segment = match self.dice.below(2) {
+            _ if bytes as usize / SEGMENTS > by_itself as usize => 0,
+            0 => by_itself,
+            _ => segment.min(by_itself),
+        };
+        let said = match segment {
+            0 => bytes > by_itself,
+            segment => segment != by_itself,
+        };
+        Extra { name, control, segment, said }
     }
 
     /// Some bytes of a lease: its slot, where they begin, and how many there are.
@@ -221,7 +236,7 @@ impl World {
 /// Writes control messages as the kernel wants them: what has it segment comes last.
 fn write_control(words: &mut [u64], extra: &Extra) {
     let others = (0..extra.control).map(|i| [20, IP_TOS, i as u64]);
-    let segment = (extra.segment != 0).then_some([18, UDP_SEGMENT, extra.segment as u64]);
+    let segment = extra.said.then_some([18, UDP_SEGMENT, extra.segment as u64]);
     for (place, message) in words.chunks_mut(3).zip(others.chain(segment)) {
         place.copy_from_slice(&message);
     }

@@ -35,12 +35,12 @@ pub fn queue(world: &mut World, socket: u32, bytes: u32) -> u32 {
 }
 
 pub fn stream(world: &mut World) -> (u32, i32) {
-    let socket = world.new_socket(false, u32::MAX);
+    let socket = world.new_socket(false, u32::MAX, 0);
     (socket, world.model.socket(socket).fd)
 }
 
 pub fn datagram(world: &mut World) -> (u32, i32) {
-    let socket = world.new_socket(true, u32::MAX);
+    let socket = world.new_socket(true, u32::MAX, 0);
     (socket, world.model.socket(socket).fd)
 }
 
@@ -193,7 +193,7 @@ fn a_send_that_was_given_up_fails_once() {
 #[test]
 fn the_limit_counts_every_byte_once() {
     let mut world = separate(Mistake::None);
-    let socket = world.new_socket(false, 3000);
+    let socket = world.new_socket(false, 3000, 0);
     queue_all(&mut world, socket, 5, 1000);
     assert_eq!(world.fill(socket), (3, Reason::Limit));
     world.finish();

@@ -40,18 +40,43 @@ fn events(world: &World) -> Vec<Event> {
 fn a_train_is_one_message() {
     let mut world = separate(Mistake::None);
     let (socket, fd) = datagram(&mut world);
-    train(&mut world, socket, &[700, 800], Extra { name: 16, control: 2, segment: 400 });
+    train(&mut world, socket, &[700, 800], Extra { name: 16, control: 2, ..Extra::train(400) });
     go(&mut world);
     assert_eq!((lengths(&world, fd), world.kernel.oldest(fd).segment), (vec![700, 800], 400));
     world.finish();
     assert_eq!(world.core.counters().notifications, 1);
 }
 
+/// What the socket cuts by itself is an entry without a message; segments that go one by one keep all their control messages.
+#[test]
+fn a_socket_may_cut_by_itself() {
+    for control in [0, 2] {
+        let mut world = separate(Mistake::None);
+        let socket = world.new_socket(true, u32::MAX, 400);
+        let fd = world.model.socket(socket).fd;
+        let extra = Extra { control, segment: 400, ..Extra::default() };
+        train(&mut world, socket, &[1000], extra);
+        go(&mut world);
+        let request = world.kernel.oldest(fd);
+        assert_eq!((request.segment, request.message.is_some()), (400, control != 0));
+        world.kernel.answer(fd, -EIO, false);
+        learn(&mut world);
+        assert_eq!(world.seen.trains_refused, 1);
+        for expected in [400, 400, 200] {
+            go(&mut world);
+            assert_eq!(lengths(&world, fd), [expected]);
+            assert_eq!(world.kernel.oldest(fd).message.expect("a message").control_len, 24 * control as u64);
+            take(&mut world, fd);
+        }
+        world.finish();
+    }
+}
+
 /// Each segment is a message of its own, with the other control messages, and may begin and end in any lease.
 #[test]
 fn segments_cross_leases() {
     let (mut world, socket, fd) = unsegmented();
-    train(&mut world, socket, &[700, 200, 1100, 600], Extra { name: 28, control: 2, segment: 1000 });
+    train(&mut world, socket, &[700, 200, 1100, 600], Extra { name: 28, control: 2, ..Extra::train(1000) });
     for expected in [vec![700, 200, 100], vec![1000], vec![600]] {
         go(&mut world);
         assert_eq!(lengths(&world, fd), expected);
@@ -208,7 +233,7 @@ fn a_datagram_that_was_given_up_is_not_tried_again() {
 #[test]
 fn a_train_that_has_begun_does_not_wait_for_the_limit() {
     let mut world = separate(Mistake::None);
-    let socket = world.new_socket(true, 1500);
+    let socket = world.new_socket(true, 1500, 0);
     let fd = world.model.socket(socket).fd;
     world.unsegment(socket);
     let first = train(&mut world, socket, &[2000], Extra::train(500));

@@ -48,15 +48,15 @@ impl View {
         (parts, message)
     }
 
-    /// Bytes of the segments that a message is to be cut into; 0 for one that is not.
-    pub fn segment(&self, message: &Msghdr) -> u32 {
+    /// Bytes of the segments that a message is to be cut into, 0 for one that is not; `None` when it does not say so.
+    pub fn segment(&self, message: &Msghdr) -> Option<u32> {
         assert_eq!(message.control == 0, message.control_len == 0, "{message:?}");
         assert_eq!(message.control_len % CONTROL_MESSAGE, 0, "{message:?}");
         let segments = |at: &u64| self.memory.read::<u64>(message.control + at + 8) == UDP_SEGMENT;
         let at = (0..message.control_len).step_by(CONTROL_MESSAGE as usize).find(segments);
-        let Some(at) = at else { return 0 };
+        let at = at?;
         assert_eq!(at + CONTROL_MESSAGE, message.control_len, "what segments a train comes last");
-        self.memory.read::<u64>(message.control + at + 16) as u32
+        Some(self.memory.read::<u64>(message.control + at + 16) as u32)
     }
 
     /// A registered buffer is named where there is one, and then it holds every part.
