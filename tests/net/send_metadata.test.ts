@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { C } from "../../ffi/abi.ts";
 import { interfaceIndex } from "../../ffi/address.ts";
 import { openSystem } from "../../ffi/system.ts";
-import type { DatagramOptions, Io, SendMetadata, UdpOptions, UdpSocket } from "../../mod.ts";
+import type { SendMetadata, UdpOptions, UdpSocket } from "../../mod.ts";
 import { encodeControl } from "../../net/control.ts";
 import { layout } from "../../wasm/mod.ts";
 import { CALLS } from "../support/calls.ts";

@@ -9,7 +9,7 @@ type Call = (io: Io, udp: UdpSocket, lease: Lease, options: DatagramOptions) => 
 
 /** Every call that sends one datagram, or train. */
 export const CALLS: Record<string, Call> = {
-  async send(io, udp, lease, options) {
+  async send(_io, udp, lease, options) {
     await (await udp.send(lease, options)).released;
   },
   async "send, of bytes"(_io, udp, lease, options) {
@@ -24,12 +24,12 @@ export const CALLS: Record<string, Call> = {
       await io.reapable();
     }
   },
-  async sendMany(io, udp, lease, options) {
+  async sendMany(_io, udp, lease, options) {
     const { accepted, released } = await udp.sendMany([{ data: lease, ...options }]);
     assertEquals(accepted, 1);
     await released;
   },
-  async fanOut(io, udp, lease, { to, ...options }) {
+  async fanOut(_io, udp, lease, { to, ...options }) {
     const { accepted, released } = await udp.fanOut(lease, [to!], options);
     assertEquals(accepted, 1);
     await released;
