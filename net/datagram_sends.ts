@@ -5,6 +5,7 @@
  */
 import { C } from "../ffi/abi.ts";
 import type { InternetAddress } from "../ffi/address.ts";
+import { encodeControl } from "./control.ts";
 import { type Destination, Destinations } from "./destinations.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
@@ -53,6 +54,8 @@ export class DatagramSends {
   readonly #many: ManySends;
   /** Of sends that do not say it themselves. */
   readonly #segmentBytes: number | undefined;
+  /** What goes with a train that says nothing at all. */
+  readonly #train: Header;
   /** Datagrams to the socket's only peer go over IPv4. */
   readonly #remoteV4: boolean;
 
@@ -71,6 +74,7 @@ export class DatagramSends {
     this.#metadata = new MetadataEncoder(system, transmitTimes);
     this.#many = new ManySends(endpoint, turns);
     this.#segmentBytes = endpoint.sends.ownSegmentBytes || undefined;
+    this.#train = { control: encodeControl([], this.#segmentBytes, false) };
     this.#remoteV4 = endpoint.family === C.AF_INET ||
       endpoint.remote !== undefined && !(endpoint.address("getpeername") as InternetAddress).hostname.includes(":");
   }
@@ -114,7 +118,7 @@ export class DatagramSends {
   /** What goes with so many bytes, which are a datagram or a train. The number matters for trains only. */
   #header(to: Destination | undefined, options: DatagramOptions, bytes: number): Header | undefined {
     const own = segmentOf(bytes, this.#segmentBytes);
-    if (options === NO_OPTIONS && own === 0) return undefined;
+    if (options === NO_OPTIONS) return own === 0 ? undefined : this.#train;
     const wanted = segmentOf(bytes, options.segmentBytes ?? this.#segmentBytes);
     const v4 = to === undefined ? this.#remoteV4 : to.header.name.v4;
     const control = this.#metadata.encode(options, v4, wanted, wanted !== own);
