@@ -1,8 +1,9 @@
 // What C reaches with io_uring and liburing on the benchmark's device: the ceiling that Ringlet is measured against.
 //
-//   ceiling udp|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT DESTINATIONS
+//   ceiling udp|udpsaid|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT DESTINATIONS
 //
 // udp       connected sockets; a send is an entry
+// udpsaid   the same; of a train each message says the size of its segments
 // udpto     the same, unconnected: every entry carries the address
 // udpmmsg   sendmmsg instead of a ring, unconnected, which only copies
 // tcp       one message (SENDMSG, SENDMSG_ZC) gathers a socket's payloads of a batch; with `fixed` Linux 6.15 and later
@@ -10,8 +11,8 @@
 //
 // copy sends from ordinary memory, zc without a copy, fixed without a copy from one registered buffer.
 //
-// SEGMENT is 0; or over UDP a payload is a train of datagrams of so many bytes, a message (SENDMSG, SENDMSG_ZC) with
-// UDP_SEGMENT; with `fixed` Linux 6.15 and later.
+// SEGMENT is 0; or over UDP a payload is a train of datagrams of so many bytes: UDP_SEGMENT is an option of the socket.
+// With udpsaid it is a control message of each message (SENDMSG, SENDMSG_ZC; with `fixed` Linux 6.15 and later).
 //
 // DESTINATIONS is 1; or, unconnected, each payload goes to so many ports, from PORT on.
 //
@@ -58,7 +59,7 @@ enum {
   MAX_REGISTERED = 1 << 30,  // of one buffer; also more than any send here may have, for a result is an int
 };
 
-static enum { UDP, UDP_TO, UDP_MMSG, TCP, TCP_LINK } protocol;
+static enum { UDP, UDP_SAID, UDP_TO, UDP_MMSG, TCP, TCP_LINK } protocol;
 static enum { COPY, ZERO_COPY, FIXED } way;
 static int stream, registered_files;
 static unsigned depth, sockets;
@@ -279,9 +280,6 @@ static void prepare_trains(uint16_t segment) {
     memcpy(CMSG_DATA(&train->control.header), &segment, sizeof segment);
     train->message = (struct msghdr){.msg_iov = &train->payload, .msg_iovlen = 1, .msg_control = &train->control};
     train->message.msg_controllen = sizeof train->control;
-    if (protocol != UDP_TO) continue;
-    train->message.msg_name = addresses;
-    train->message.msg_namelen = sizeof *addresses;
   }
 }
 
@@ -297,7 +295,7 @@ static void prepare_together(void) {
   }
 }
 
-static void open_sockets(void) {
+static void open_sockets(int segment) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
@@ -308,6 +306,7 @@ static void open_sockets(void) {
     if (fds[i] < 0) lack("socket", errno);
     // Zero-copy segments are rarely full, and one that is not would wait for the acknowledgement of the last such.
     if (stream && setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0) fail("TCP_NODELAY", errno);
+    if (segment != 0 && setsockopt(fds[i], IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) < 0) lack("UDP_SEGMENT", errno);
     if (protocol == UDP_TO || protocol == UDP_MMSG) continue;
     if (connect(fds[i], (struct sockaddr *)addresses, sizeof *addresses) < 0) fail("connect", errno);
   }
@@ -342,11 +341,11 @@ static size_t number(const char *word, const char *what, size_t min, size_t max)
 
 int main(int argc, char **argv) {
   if (argc != 11) {
-    fputs("usage: ceiling udp|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT "
+    fputs("usage: ceiling udp|udpsaid|udpto|udpmmsg|tcp|tcplink copy|zc|fixed DEPTH SOCKETS ADDRESS PORT BYTES COUNT SEGMENT "
           "DESTINATIONS\n", stderr);
     return MISUSED;
   }
-  protocol = choice(argv[1], (const char *const[]){"udp", "udpto", "udpmmsg", "tcp", "tcplink", NULL});
+  protocol = choice(argv[1], (const char *const[]){"udp", "udpsaid", "udpto", "udpmmsg", "tcp", "tcplink", NULL});
   way = choice(argv[2], (const char *const[]){"copy", "zc", "fixed", NULL});
   stream = protocol == TCP || protocol == TCP_LINK;
   depth = number(argv[3], "DEPTH", 1, MAX_DEPTH);
@@ -357,7 +356,7 @@ int main(int argc, char **argv) {
   bytes = number(argv[7], "BYTES", 1, stream ? MAX_REGISTERED : MAX_DATAGRAM);
   stride = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
   size_t count = number(argv[8], "COUNT", 1, (way == FIXED ? MAX_REGISTERED : SIZE_MAX / 2) / stride);
-  uint16_t segment = number(argv[9], "SEGMENT", 0, protocol == UDP || protocol == UDP_TO ? MAX_DATAGRAM : 0);
+  uint16_t segment = number(argv[9], "SEGMENT", 0, stream || protocol == UDP_MMSG ? 0 : MAX_DATAGRAM);
   // A batch goes to all of them once, or several times: so the messages of sendmmsg keep their addresses.
   int many = protocol == UDP_TO || protocol == UDP_MMSG;
   destinations = number(argv[10], "DESTINATIONS", 1, many && segment == 0 ? smaller(depth, 65536 - port) : 1);
@@ -381,9 +380,9 @@ int main(int argc, char **argv) {
   // As Ringlet: a send from a registered huge page is charged to the socket with all of the page that lies before it, so
   // that a local receiver drops what it has room for. On the device that drops everything it makes no difference.
   madvise(arena, arena_bytes, MADV_NOHUGEPAGE);
-  if (segment != 0 && segment < bytes) prepare_trains(segment);
+  if (protocol == UDP_SAID && segment != 0 && segment < bytes) prepare_trains(segment);
   if (protocol == UDP_MMSG) prepare_together();
-  open_sockets();
+  open_sockets(protocol == UDP_SAID ? 0 : segment);
   open_ring(arena_bytes);
 
   puts("ready");

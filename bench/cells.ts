@@ -12,6 +12,7 @@ import {
   FAN_OUT,
   promised,
   RUNTIMES,
+  saying,
   SENDMMSG,
   TO_MANY,
   type Transport,
@@ -130,6 +131,15 @@ function* throughput(transport: Transport, quick: boolean): Generator<Contest> {
   }
 }
 
+/** A contest of everybody with the pairs of those whose trains say by themselves how they are cut. */
+function alsoSaying(contest: Contest, target: Target): Contest {
+  const names = contest.entrants.map(({ name }) => name);
+  const pairs = WAYS.filter((way) => names.includes(`uring ${way}`))
+    .map((way): Pair => [saying(`uring ${way}`), saying(`C ${way}`), SPEED, target]);
+  const matches = contest.matches.map((match) => ({ ...match, pairs: [...match.pairs, ...pairs] }));
+  return { ...contest, matches, entrants: [...contest.entrants, ...usual(pairs.flatMap(([ours, c]) => [ours, c]))] };
+}
+
 /** Trains of datagrams, which the device takes whole, or the kernel cuts before it. */
 function* trains(quick: boolean): Generator<Contest> {
   const train = {
@@ -138,7 +148,7 @@ function* trains(quick: boolean): Generator<Contest> {
     payloadBytes: SEGMENTS * SEGMENT_BYTES,
     segmentBytes: SEGMENT_BYTES,
   } as const;
-  yield everybody({ ...train, batch: BATCH, runtimes: TRAINS }, quick);
+  yield alsoSaying(everybody({ ...train, batch: BATCH, runtimes: TRAINS }, quick), BATCH);
   yield everybody({ ...train, label: `${train.label}, cut by the kernel`, unsegmented: true }, quick);
 }
 

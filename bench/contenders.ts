@@ -35,6 +35,11 @@ export function promised(name: string): string {
   return `${name}, promises`;
 }
 
+/** The name of a contender whose trains each say the size of their segments, which the others' sockets know. */
+export function saying(name: string): string {
+  return `${name}, each says it`;
+}
+
 /** The name of a contender that awaits one send at a time. */
 export function awaited(name: string): string {
   return `${name}, one at a time`;
@@ -57,6 +62,7 @@ export async function sendersOf(transport: Transport, ceiling: string | undefine
     commands.set(name, ringlet(transport, "batch", way));
     commands.set(promised(name), ringlet(transport, "promises", way));
     commands.set(awaited(name), ringlet(transport, "awaited", way));
+    if (transport === "udp") commands.set(saying(name), ringlet(transport, "saying", way));
   }
   if (transport === "udp") commands.set(FAN_OUT, ringlet(transport, "fanOut", MODES.copy));
   if (ceiling !== undefined) {
@@ -64,7 +70,10 @@ export async function sendersOf(transport: Transport, ceiling: string | undefine
       commands.set(SENDMMSG, [ceiling, "udpmmsg", MODES.copy]);
       commands.set(TO_MANY, [ceiling, "udpto", MODES.copy]);
     }
-    for (const way of WAYS) commands.set(`C ${way}`, [ceiling, transport, MODES[way]]);
+    for (const way of WAYS) {
+      commands.set(`C ${way}`, [ceiling, transport, MODES[way]]);
+      if (transport === "udp") commands.set(saying(`C ${way}`), [ceiling, "udpsaid", MODES[way]]);
+    }
   }
   const [own, onDeno, onNode] = RUNTIMES[transport];
   const [name, compatible] = transport === "udp" ? ["datagram", "dgram"] : ["conn", "net"];

@@ -169,16 +169,18 @@ async function openFor({ bytes, count }: Job, { options, registered }: Way): Pro
   throw Object.assign(new Error("the arena cannot be registered: RLIMIT_MEMLOCK"), { code: "ENOMEM" });
 }
 
-const PATHS = { batch, promises, awaited, fanOut };
+const PATHS = { batch, promises, awaited, fanOut, saying: batch };
 
 async function sender(transport: string, path: keyof typeof PATHS, way: Way, job: Job): Promise<Sender> {
   const io = await openFor(job, way);
   const sockets: Socket[] = [];
   const maxInFlightBytes = 2 ** 32 - 1;
+  const remote = job.destinations === 1 ? job.to : undefined;
+  const segmentBytes = path === "saying" || job.segmentBytes === 0 ? undefined : job.segmentBytes;
   for (let i = 0; i < job.sockets; i++) {
     sockets.push(
       transport === "udp"
-        ? await io.bindUdp({ remote: job.destinations === 1 ? job.to : undefined, maxInFlightBytes })
+        ? await io.bindUdp({ remote, segmentBytes, maxInFlightBytes })
         : await io.connect({ ...job.to, maxInFlightBytes, noDelay: true }),
     );
   }
@@ -186,7 +188,14 @@ async function sender(transport: string, path: keyof typeof PATHS, way: Way, job
   for (let i = 0; job.destinations > 1 && i < job.destinations; i++) {
     destinations.push(await (sockets[0] as UdpSocket).destination({ ...job.to, port: job.to.port + i }));
   }
-  const bench = new Bench(io, sockets, job, transport === "tcp", way, destinations);
+  const bench = new Bench(
+    io,
+    sockets,
+    path === "saying" ? job : { ...job, segmentBytes: 0 },
+    transport === "tcp",
+    way,
+    destinations,
+  );
   return { payload: (i) => bench.leases[i].bytes, send: PATHS[path](bench), close: () => bench.close() };
 }
 
