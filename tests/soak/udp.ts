@@ -3,7 +3,8 @@
  * accepted is accounted for: by its receiver, once and undamaged, or by the kernel's counter of what it dropped.
  *
  * Many sockets of both families; sizes from nothing to the most; zero-copy and copies; promises, many at once and batch calls; single
- * datagrams and trains of all lengths, with and without metadata; receivers of every kind, with and without `receiveSegments`, some with buffers so small that the kernel has to drop.
+ * datagrams and trains of all lengths, with and without metadata, from sockets that cut by themselves and others; receivers of every kind,
+ * with and without `receiveSegments`, some with buffers so small that the kernel has to drop.
  *
  * @module
  */
@@ -18,6 +19,7 @@ import {
   type OutgoingDatagram,
   type ReceivedDatagram,
   segmentsOf,
+  type UdpOptions,
   type UdpSocket,
 } from "../../mod.ts";
 import { fillPattern } from "../support/bytes.ts";
@@ -170,31 +172,46 @@ async function train({ io }: Traffic, receiver: Receiver, length: number): Promi
   return [lease, receiver.trains ? 1 : segments];
 }
 
+/** A socket that sends, and what it has to be told of a datagram and of a train. */
+interface Sender {
+  readonly udp: UdpSocket;
+  readonly one: { segmentBytes?: number };
+  readonly several: { segmentBytes?: number };
+}
+
+/** A sender whose socket cuts by itself, or is told to with each train. */
+async function sender(io: Io, options: UdpOptions, byItself: boolean): Promise<Sender> {
+  const told = { segmentBytes: TRAIN_SEGMENT_BYTES };
+  return byItself
+    ? { udp: await io.bindUdp({ ...options, ...told }), one: { segmentBytes: MAX_BYTES }, several: {} }
+    : { udp: await io.bindUdp(options), one: {}, several: told };
+}
+
 /** The ways to send: each sends once to a receiver, and says so in its account. */
-const SEND: Record<string, (traffic: Traffic, udp: UdpSocket, receiver: Receiver, to: To) => Promise<void>> = {
-  async "a promise for each"(traffic, udp, receiver, to) {
+const SEND: Record<string, (traffic: Traffic, sender: Sender, receiver: Receiver, to: To) => Promise<void>> = {
+  async "a promise for each"(traffic, { udp, one }, receiver, to) {
     const receipts = await Promise.all(Array.from({ length: TOGETHER }, async () => {
       const lease = await single(traffic, receiver);
-      const receipt = await udp.send(lease, { to });
+      const receipt = await udp.send(lease, { to, ...one });
       receiver.account.accepted += 1;
       return receipt;
     }));
     for (const receipt of receipts) await receipt.released;
   },
-  async "arrays, and empty datagrams"(_traffic, udp, receiver, to) {
+  async "arrays, and empty datagrams"(_traffic, { udp, one }, receiver, to) {
     const bytes = new Uint8Array(lengthOf(receiver.next));
     write(bytes, receiver.next++);
-    const receipts = await Promise.all([udp.send(bytes, { to }), udp.send(new Uint8Array(0), { to })]);
+    const receipts = await Promise.all([udp.send(bytes, { to, ...one }), udp.send(new Uint8Array(0), { to })]);
     receiver.account.accepted += 2;
     for (const receipt of receipts) await receipt.released;
   },
-  async "batch calls"({ io, live }, udp, receiver, to) {
+  async "batch calls"({ io, live }, { udp, one }, receiver, to) {
     let sends = 0;
     for (; sends < TOGETHER; sends++) {
       const lease = io.tryLease(lengthOf(receiver.next));
       if (lease === undefined) break;
       write(lease.bytes, receiver.next);
-      const id = udp.trySend(lease, { to });
+      const id = udp.trySend(lease, { to, ...one });
       if (id < 0) {
         lease.release();
         break;
@@ -213,19 +230,19 @@ const SEND: Record<string, (traffic: Traffic, udp: UdpSocket, receiver: Receiver
       });
     }
   },
-  async "trains"(traffic, udp, receiver, to) {
+  async "trains"(traffic, { udp, several }, receiver, to) {
     const [lease, counted] = await train(traffic, receiver, receiver.next);
-    const receipt = await udp.send(lease, { to, segmentBytes: TRAIN_SEGMENT_BYTES });
+    const receipt = await udp.send(lease, { to, ...several });
     receiver.account.accepted += counted;
     await receipt.released;
   },
-  async "many at once"(traffic, udp, receiver, to) {
+  async "many at once"(traffic, { udp, one, several }, receiver, to) {
     const batch: OutgoingDatagram[] = [];
     let counted = 0;
     for (let i = 0; i < TOGETHER / 2; i++) {
-      batch.push({ data: await single(traffic, receiver), to, ecn: i % 4, hopLimit: 64 - i });
+      batch.push({ data: await single(traffic, receiver), to, ...one, ecn: i % 4, hopLimit: 64 - i });
       const [data, length] = await train(traffic, receiver, receiver.next);
-      batch.push({ data, to, segmentBytes: TRAIN_SEGMENT_BYTES, trafficClass: i });
+      batch.push({ data, to, ...several, trafficClass: i });
       counted += 1 + length;
     }
     const { accepted, errors, released } = await udp.sendMany(batch);
@@ -273,10 +290,10 @@ export async function soakUdp(engine: EngineName, seconds: number): Promise<Acco
     const untilMs = performance.now() + seconds * 1000;
     const sending = receivers.map(async (receiver, i) => {
       const { udp: { localAddr: { port } }, hostnames } = receiver;
-      const senders = new Map<string, UdpSocket>();
+      const senders = new Map<string, Sender>();
       for (const hostname of hostnames) {
         const zeroCopy = i % 3 === 0 ? "never" : "always";
-        senders.set(hostname, await io.bindUdp({ hostname, zeroCopy, zeroCopyThresholdBytes: 1000 }));
+        senders.set(hostname, await sender(io, { hostname, zeroCopy, zeroCopyThresholdBytes: 1000 }, i % 4 > 1));
       }
       for (let round = i; performance.now() < untilMs; round++) {
         const hostname = hostnames[round % hostnames.length];
@@ -288,7 +305,7 @@ export async function soakUdp(engine: EngineName, seconds: number): Promise<Acco
       while (!procOf(receiver.udp, v6).empty) await sleep(5);
       const end = new Uint8Array(HEADER_BYTES);
       new DataView(end.buffer).setUint32(0, END);
-      await senders.get(hostnames[0])!.send(end, { to: { hostname: hostnames[0], port } });
+      await senders.get(hostnames[0])!.udp.send(end, { to: { hostname: hostnames[0], port } });
       await receiving[i];
       receiver.account.dropped = procOf(receiver.udp, v6).dropped;
       assertEquals(receiver.last, receiver.account.dropped, `${receiver.name}: SO_RXQ_OVFL and /proc/net agree`);
