@@ -5,7 +5,7 @@
  */
 import { C } from "../ffi/abi.ts";
 import type { InternetAddress } from "../ffi/address.ts";
-import { encodeControl } from "./control.ts";
+import { type Control, encodeControl } from "./control.ts";
 import { type Destination, Destinations } from "./destinations.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
@@ -117,12 +117,15 @@ export class DatagramSends {
 
   /** What goes with so many bytes, which are a datagram or a train. The number matters for trains only. */
   #header(to: Destination | undefined, options: DatagramOptions, bytes: number): Header | undefined {
+    if (options === NO_OPTIONS) return segmentOf(bytes, this.#segmentBytes) === 0 ? undefined : this.#train;
+    return headerOf(to, this.#control(options, to === undefined ? this.#remoteV4 : to.header.name.v4, bytes));
+  }
+
+  /** The control messages that go with them, over IPv4 or IPv6. */
+  #control(options: DatagramOptions, v4: boolean, bytes: number): Control | undefined {
     const own = segmentOf(bytes, this.#segmentBytes);
-    if (options === NO_OPTIONS) return own === 0 ? undefined : this.#train;
     const wanted = segmentOf(bytes, options.segmentBytes ?? this.#segmentBytes);
-    const v4 = to === undefined ? this.#remoteV4 : to.header.name.v4;
-    const control = this.#metadata.encode(options, v4, wanted, wanted !== own);
-    return control === undefined ? to?.header : { name: to?.header.name, control };
+    return this.#metadata.encode(options, v4, wanted, wanted !== own);
   }
 
   /** The checked header of a send without a promise. */
@@ -154,9 +157,12 @@ export class DatagramSends {
   sendMany(batch: Iterable<OutgoingDatagram>, options: WaitOptions): Promise<BatchReceipt> {
     return this.#sendAll(options, ["signal"], ({ signal }) =>
       [...iterable("batch", batch)].map((datagram) => {
-        const { data, ...options } = checkOptions("datagram", datagram, OUTGOING);
+        const { data, to: address, ...options } = checkOptions("datagram", datagram, OUTGOING);
         const part = data instanceof Lease ? this.#partOf(data, options) : undefined;
-        return this.#outgoing(data, part, options.to, options, signal);
+        const to = this.#now(address);
+        const known = part !== undefined && (address === undefined || to !== undefined);
+        if (!known) return this.#later(data, address, options, signal);
+        return { data, part, header: this.#header(to, options, part.byteLength) };
       }));
   }
 
@@ -169,8 +175,14 @@ export class DatagramSends {
     return this.#sendAll(options, FAN_OUT_OPTIONS, ({ signal, ...options }) => {
       if (!(lease instanceof Lease)) throw new RingletError("ERR_INVALID_ARG", "Cannot send: fanOut takes a Lease");
       const part = this.#partOf(lease, options);
-      return [...iterable("destinations", destinations)]
-        .map((to) => this.#outgoing(lease, part, to, options, signal));
+      const controlOf = onceForEach((v4) => this.#control(options, v4, part!.byteLength));
+      const batch: Outgoing[] = [];
+      for (const address of iterable("destinations", destinations)) {
+        const to = this.#now(address);
+        if (part === undefined || to === undefined) batch.push(this.#later(lease, address, options, signal));
+        else batch.push({ data: lease, part, header: headerOf(to, controlOf(to.header.name.v4)) });
+      }
+      return batch;
     });
   }
 
@@ -196,20 +208,15 @@ export class DatagramSends {
     return one ? this.#turns.range(lease, options) : undefined;
   }
 
-  /** One of many. Of a part that goes where it is known to go, nobody needs a promise. */
-  #outgoing(
+  /** One of many that needs a promise of its own: its address is not known yet, or it is more than a part of a lease. */
+  #later(
     data: SendData | readonly SendData[],
-    part: Part | undefined,
-    address: InternetAddress | undefined,
+    to: InternetAddress | undefined,
     options: DatagramOptions,
     signal: AbortSignal | undefined,
   ): Outgoing {
-    const to = this.#now(address);
-    if (part !== undefined && (address === undefined || to !== undefined)) {
-      return { data, part, header: this.#header(to, options, part.byteLength) };
-    }
     this.#check(data, options);
-    return { data, send: () => this.#send(data, { ...options, to: address, signal }) };
+    return { data, part: undefined, send: () => this.#send(data, { ...options, to, signal }) };
   }
 
   /** Where datagrams to an address go; `undefined` for the socket's only peer, and for a name that has to be resolved. */
@@ -228,4 +235,14 @@ export class DatagramSends {
 /** Into what segments a send is cut: 0 for one that is a single datagram. */
 function segmentOf(bytes: number, segmentBytes: number | undefined): number {
   return segmentBytes !== undefined && bytes > segmentBytes ? segmentBytes : 0;
+}
+
+function headerOf(to: Destination | undefined, control: Control | undefined): Header | undefined {
+  return control === undefined ? to?.header : { name: to?.header.name, control };
+}
+
+/** Asks `make` once for each of both, when it is needed first. */
+function onceForEach<T>(make: (v4: boolean) => T): (v4: boolean) => T {
+  const made: { readonly of: T }[] = [];
+  return (v4) => (made[v4 ? 1 : 0] ??= { of: make(v4) }).of;
 }

@@ -13,7 +13,7 @@ import type { Engine } from "./engine.ts";
 import type { ErrorQueue } from "./error_queue.ts";
 import { closedError } from "./errors.ts";
 import { BatchSends } from "./batch_sends.ts";
-import type { SendOwner } from "./promised_send.ts";
+import type { SendFailure, SendOwner } from "./promised_send.ts";
 import { Waiters } from "./waiters.ts";
 import type { ZeroCopyMode } from "./zerocopy_policy.ts";
 
@@ -42,6 +42,8 @@ export class Hub {
   /** Those who wait for something to reap. */
   readonly reapers: Waiters<void, true> = new Waiters();
   readonly #owners: (SendOwner | undefined)[] = [];
+  /** Which of its owner's each send is. */
+  readonly #places: Uint32Array;
   /** Sockets by their place in the core. */
   readonly sockets: (Endpoint | undefined)[] = [];
   /** Sockets whose end waits for their sends. */
@@ -70,6 +72,7 @@ export class Hub {
     readonly settings: HubSettings,
   ) {
     this.batch = new BatchSends(core, settings.maxSends);
+    this.#places = new Uint32Array(settings.maxSends);
   }
 
   /** Aborted when the io closes: nothing new may come to it. */
@@ -83,8 +86,9 @@ export class Hub {
   }
 
   /** Puts a send that is in its socket's queue under an owner. */
-  own(slot: number, owner: SendOwner): void {
+  own(slot: number, owner: SendOwner, place: number): void {
     this.#owners[slot] = owner;
+    this.#places[slot] = place;
   }
 
   /** Marks a socket whose queue has something for the kernel. */
@@ -170,8 +174,8 @@ export class Hub {
   }
 
   #tell(kind: number, slot: number, generation: number, value: number): void {
-    if (kind === EVENT.ACCEPTED) this.#owners[slot]!.accepted();
-    else if (kind === EVENT.RELEASED) this.disown(slot)!.released(value !== 0);
+    if (kind === EVENT.ACCEPTED) this.#owners[slot]!.accepted(this.#places[slot]);
+    else if (kind === EVENT.RELEASED) this.#disown(slot)!.released(value !== 0);
     else this.engine.event(kind, slot, generation, value);
   }
 
@@ -186,15 +190,16 @@ export class Hub {
     return u32[(regions.SENDS + slot * SEND.BYTES + offset) / 4];
   }
 
-  /** Takes a send that is over from its owner; those of the batch calls have none. */
-  disown(slot: number): SendOwner | undefined {
+  #disown(slot: number): SendOwner | undefined {
     const owner = this.#owners[slot];
     this.#owners[slot] = undefined;
     return owner;
   }
 
-  owner(slot: number): SendOwner | undefined {
-    return this.#owners[slot];
+  /** Tells the owner of a send why it failed; those of the batch calls have none. It is over if nothing was accepted. */
+  failed(slot: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
+    if (whole) this.#disown(slot)?.refused(failure, this.#places[slot]);
+    else this.#owners[slot]?.failed(failure, bytesAccepted, this.#places[slot]);
   }
 
   /** Memory or records may have become free. */

@@ -25,10 +25,19 @@ export interface BatchReceipt {
   readonly released: Promise<Release>;
 }
 
-/** A checked datagram of many. */
+/** A checked datagram of many: a part of a lease that goes where it is known to go, or what somebody else sends. */
 export type Outgoing =
   & { readonly data: SendData | readonly SendData[] }
-  & ({ readonly part: Part; readonly header: Header | undefined } | { readonly send: () => Promise<Receipt> });
+  & (
+    | { readonly part: Part; readonly header: Header | undefined }
+    | { readonly part: undefined; readonly send: () => Promise<Receipt> }
+  );
+
+/** Where a lease is in a batch. */
+interface Uses {
+  readonly first: number;
+  count: number;
+}
 
 /** See the module. */
 export class ManySends {
@@ -43,11 +52,11 @@ export class ManySends {
   /** Sends all of `batch`; what finds no record free goes on, all of it in one turn, when there are some. */
   send(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<BatchReceipt> {
     const { sends, hub: { arena, recordWaiters } } = this.#endpoint;
-    const places = this.#placesOf(batch);
-    const repeated = [...places].filter(([, places]) => places.length > 1);
-    const consumed = repeated.filter(([lease]) => arena.unconsumed(lease));
+    const uses = [...this.#usesOf(batch)];
+    const repeated = uses.filter(([, { count }]) => count > 1).map(([lease]) => lease);
+    const consumed = repeated.filter((lease) => arena.unconsumed(lease));
     // Until all their sends have begun.
-    const endPledge = arena.pledge(repeated.map(([lease]) => lease));
+    const endPledge = arena.pledge(repeated);
     const many = new Many(this.#endpoint, batch.length, signal);
     let next = 0;
     const begin = (): true | undefined => {
@@ -58,59 +67,63 @@ export class ManySends {
     if (recordWaiters.size === 0 && begin()) {
       endPledge();
     } else {
-      const waiting = [...places].filter(([, places]) => places.length === 1 && places[0] >= next);
+      const waiting = uses.filter(([, { count, first }]) => count === 1 && first >= next);
       const endWait = arena.pledge(waiting.map(([lease]) => lease));
       begun = sends.awaitRecord(begin, signal).catch((reason) => {
-        for (; next < batch.length; next++) many.failed(next, reason);
+        for (; next < batch.length; next++) many.fail(next, reason);
       }).then(() => {
         endPledge();
         endWait();
       });
     }
     const receipt = begun === undefined ? many.receipt : begun.then(() => many.receipt);
-    return consumed.length === 0 ? receipt : receipt.then((receipt) => this.#consume(consumed, receipt));
+    return consumed.length === 0 ? receipt : receipt.then((receipt) => this.#consume(consumed, batch, receipt));
   }
 
   /** Starts one send; `false` when no record is free. */
   #start(many: Many, i: number, outgoing: Outgoing, signal: AbortSignal | undefined): boolean {
     try {
-      if ("send" in outgoing) {
+      if (outgoing.part === undefined) {
         many.follow(i, outgoing.send());
       } else if (this.#turns.busy) {
         const { part: { lease, offset, byteLength }, header } = outgoing;
         many.follow(i, this.#turns.send(lease, header, { offset, byteLength, signal }));
       } else {
         const { part, header } = outgoing;
-        const owner = new OneOfMany(many, i, part.byteLength);
-        return this.#endpoint.sends.tryNow(part, header, signal, owner) === true;
+        many.expect(i, part.byteLength);
+        return this.#endpoint.sends.tryNow(part, header, signal, many, i) === true;
       }
     } catch (error) {
-      many.failed(i, error);
+      many.fail(i, error);
     }
     return true;
   }
 
   /** Where in the batch each lease is. */
-  #placesOf(batch: readonly Outgoing[]): Map<Lease, number[]> {
+  #usesOf(batch: readonly Outgoing[]): Map<Lease, Uses> {
     const { arena } = this.#endpoint.hub;
-    const places = new Map<Lease, number[]>();
-    for (const [i, { data }] of batch.entries()) {
-      for (const lease of leasesIn(data)) {
-        const known = places.get(lease);
-        if (known !== undefined) known.push(i);
-        else if (arena.claimed(lease)) places.set(lease, [i]);
-        else throw lease.notHeld("send");
+    const found = new Map<Lease, Uses>();
+    let last: Lease | undefined, uses: Uses | undefined; // mostly the same lease again
+    for (let i = 0; i < batch.length; i++) {
+      for (const lease of leasesIn(batch[i].data)) {
+        if (lease !== last) [last, uses] = [lease, found.get(lease)];
+        if (uses === undefined) {
+          if (!arena.claimed(lease)) throw lease.notHeld("send");
+          found.set(lease, uses = { first: i, count: 0 });
+        }
+        uses.count += 1;
       }
     }
-    return places;
+    return found;
   }
 
   /** The first send of a lease has its own claim. Where that one was refused and gave it back, the others still have consumed it. */
-  #consume(consumed: readonly (readonly [Lease, number[]])[], receipt: BatchReceipt): BatchReceipt {
+  #consume(consumed: readonly Lease[], batch: readonly Outgoing[], receipt: BatchReceipt): BatchReceipt {
     const { arena } = this.#endpoint.hub;
-    for (const [lease, places] of consumed) {
-      const taken = places.some((i) => receipt.bytes[i] > 0 || !receipt.errors.has(i));
-      if (taken && arena.unconsumed(lease)) lease.release();
+    const taken = (i: number) => receipt.bytes[i] > 0 || !receipt.errors.has(i);
+    for (const lease of consumed) {
+      const went = batch.some(({ data }, i) => taken(i) && leasesIn(data).includes(lease));
+      if (went && arena.unconsumed(lease)) lease.release();
     }
     return receipt;
   }
@@ -121,10 +134,11 @@ function leasesIn(data: SendData | readonly SendData[]): readonly Lease[] {
   return Array.isArray(data) ? data.filter((part) => part instanceof Lease) : [];
 }
 
-/** The datagrams of one call. */
-class Many {
+/** The datagrams of one call, each at its place in the batch. */
+class Many implements SendOwner {
   readonly #endpoint: Endpoint;
   readonly #signal: AbortSignal | undefined;
+  /** Of each what the kernel accepted; until that is known, what it would have to. */
   readonly #bytes: Uint32Array;
   readonly #errors = new Map<number, unknown>();
   readonly #answered = Promise.withResolvers<BatchReceipt>();
@@ -132,7 +146,6 @@ class Many {
   /** Sends that can be given up, by their place. */
   readonly #queued = new Map<number, Handle>();
   readonly #stopListening: (() => void) | undefined;
-  #accepted = 0;
   #unanswered: number;
   #unreleased = 0;
   #copied = false;
@@ -155,15 +168,21 @@ class Many {
   follow(i: number, sent: Promise<Receipt>): void {
     sent.then(({ bytes, released }) => {
       released.then(({ copied }) => this.released(copied));
-      this.accepted(i, bytes);
+      this.expect(i, bytes);
+      this.accepted(i);
     }, (error) => {
       const part = error instanceof RingletError ? error.released as Promise<Release> | undefined : undefined;
       part?.then(({ copied }) => this.released(copied));
-      this.failed(i, error, part && error.bytesAccepted);
+      this.fail(i, error, part && error.bytesAccepted);
     });
   }
 
-  queued(i: number, id: Handle): void {
+  /** One begins. */
+  expect(i: number, bytes: number): void {
+    this.#bytes[i] = bytes;
+  }
+
+  abortWith(_signal: AbortSignal, id: Handle, i: number): void {
     this.#queued.set(i, id);
   }
 
@@ -171,27 +190,26 @@ class Many {
     this.#endpoint.sends.giveUp([...this.#queued.values()], this.#signal!.reason);
   }
 
-  accepted(i: number, bytes: number): void {
-    this.#accepted += 1;
-    this.#bytes[i] = bytes;
+  accepted(i: number): void {
     this.#unreleased += 1;
     this.#end(i);
   }
 
   /** @param bytesAccepted Given when a part was accepted, whose release follows. */
-  failed(i: number, error: unknown, bytesAccepted?: number): void {
+  fail(i: number, error: unknown, bytesAccepted?: number): void {
     this.#errors.set(i, error);
-    if (bytesAccepted !== undefined) {
-      this.#bytes[i] = bytesAccepted;
-      this.#unreleased += 1;
-    }
+    this.#bytes[i] = bytesAccepted ?? 0;
+    if (bytesAccepted !== undefined) this.#unreleased += 1;
     this.#end(i);
   }
 
-  /** The kernel gave up a send, or refused it. */
-  refused(i: number, bytes: number, failure: SendFailure, bytesAccepted?: number): void {
-    const part = bytesAccepted === undefined ? undefined : { bytes: bytesAccepted, released: this.#released.promise };
-    this.failed(i, sendError(this.#endpoint, bytes, failure, this.#signal, part), bytesAccepted);
+  refused(failure: SendFailure, i: number): void {
+    this.fail(i, sendError(this.#endpoint, this.#bytes[i], failure, this.#signal));
+  }
+
+  failed(failure: SendFailure, bytesAccepted: number, i: number): void {
+    const part = { bytes: bytesAccepted, released: this.#released.promise };
+    this.fail(i, sendError(this.#endpoint, this.#bytes[i], failure, this.#signal, part), bytesAccepted);
   }
 
   #end(i: number): void {
@@ -202,7 +220,8 @@ class Many {
 
   #finish(): void {
     this.#stopListening?.();
-    const [accepted, bytes, errors] = [this.#accepted, this.#bytes, this.#errors];
+    const [bytes, errors] = [this.#bytes, this.#errors];
+    const accepted = bytes.length - errors.size;
     this.#answered.resolve({ accepted, bytes, errors, released: this.#released.promise });
     this.#release();
   }
@@ -215,38 +234,5 @@ class Many {
 
   #release(): void {
     if (this.#unanswered + this.#unreleased === 0) this.#released.resolve(release(this.#copied));
-  }
-}
-
-/** The owner of one send of many. */
-class OneOfMany implements SendOwner {
-  readonly #many: Many;
-  readonly #place: number;
-  readonly #bytes: number;
-
-  constructor(many: Many, place: number, bytes: number) {
-    this.#many = many;
-    this.#place = place;
-    this.#bytes = bytes;
-  }
-
-  abortWith(_signal: AbortSignal, id: Handle): void {
-    this.#many.queued(this.#place, id);
-  }
-
-  accepted(): void {
-    this.#many.accepted(this.#place, this.#bytes);
-  }
-
-  released(copied: boolean): void {
-    this.#many.released(copied);
-  }
-
-  refused(failure: SendFailure): void {
-    this.#many.refused(this.#place, this.#bytes, failure);
-  }
-
-  failed(failure: SendFailure, bytesAccepted: number): void {
-    this.#many.refused(this.#place, this.#bytes, failure, bytesAccepted);
   }
 }

@@ -19,18 +19,18 @@ export interface SendFailure {
   readonly reason?: unknown;
 }
 
-/** Who is told what becomes of a send: either refused, or accepted or failed and then released. */
+/** Who is told what becomes of a send: either refused, or accepted or failed and then released. The owner of several has a place for each. */
 export interface SendOwner {
   /** Lets `signal` give the send up while it is queued. */
-  abortWith(signal: AbortSignal, id: Handle): void;
+  abortWith(signal: AbortSignal, id: Handle, place: number): void;
   /** The kernel took all bytes. */
-  accepted(): void;
+  accepted(place: number): void;
   /** The kernel let go of the memory. */
   released(copied: boolean): void;
   /** Nothing was accepted; the leases are the program's again. */
-  refused(failure: SendFailure): void;
+  refused(failure: SendFailure, place: number): void;
   /** A part was accepted; `released` follows. */
-  failed(failure: SendFailure, bytesAccepted: number): void;
+  failed(failure: SendFailure, bytesAccepted: number, place: number): void;
 }
 
 /** What a send that failed says, to whomever; a signal's own reason where nothing was accepted. */

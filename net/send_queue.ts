@@ -210,12 +210,13 @@ export class SendQueue {
     );
   }
 
-  /** Sends `parts`, whose fate `owner` is told; `undefined` when no record is free. */
+  /** Sends `parts`, whose fate `owner` is told, together with `place`; `undefined` when no record is free. */
   tryNow(
     parts: Part | readonly Part[],
     header: Header | undefined,
     signal: AbortSignal | undefined,
     owner: SendOwner,
+    place = 0,
   ): true | undefined {
     this.#endpoint.closing.requireUnsealed();
     signal?.throwIfAborted(); // its listener may not have been called yet
@@ -224,8 +225,8 @@ export class SendQueue {
       ? this.enqueueOne(parts.lease, parts.offset, parts.byteLength, header, flags)
       : this.#enqueue(parts, header);
     if (slot < 0) return undefined;
-    this.#hub.own(slot, owner);
-    if (signal !== undefined) owner.abortWith(signal, this.#handle(slot));
+    this.#hub.own(slot, owner, place);
+    if (signal !== undefined) owner.abortWith(signal, this.#handle(slot), place);
     this.#hub.schedule();
     return true;
   }
@@ -294,7 +295,7 @@ export class SendQueue {
       // The kernel may have been done with a part of it just now, so that the rest is in the queue again.
       if (raw.send_cancel(slot, generation, 0) < 0) return false;
     }
-    this.#ended(slot, failure, u32[out], u32[out + 1] !== 0);
+    this.#hub.failed(slot, failure, u32[out], u32[out + 1] !== 0);
     return true;
   }
 
@@ -303,7 +304,7 @@ export class SendQueue {
     const { raw, u32, out } = this.#hub.core;
     const slot = raw.batch_fail(this.#slot, this.#generation, errno);
     if (slot < 0) return false;
-    this.#ended(slot, { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
+    this.#hub.failed(slot, { errno, syscall }, u32[out + 1], u32[out + 2] !== 0);
     return true;
   }
 
@@ -316,12 +317,7 @@ export class SendQueue {
   failSend(slot: number, generation: number, syscall: string, errno: number): void {
     const { raw, u32, out } = this.#hub.core;
     if (raw.send_cancel(slot, generation, errno) < 0) return;
-    this.#ended(slot, { errno, syscall }, u32[out], u32[out + 1] !== 0);
-  }
-
-  #ended(slot: number, failure: SendFailure, bytesAccepted: number, whole: boolean): void {
-    if (whole) this.#hub.disown(slot)?.refused(failure);
-    else this.#hub.owner(slot)?.failed(failure, bytesAccepted);
+    this.#hub.failed(slot, { errno, syscall }, u32[out], u32[out + 1] !== 0);
   }
 
   /**
