@@ -138,6 +138,26 @@ for (const [way, { from, at, other }] of Object.entries(WAYS)) {
   });
 }
 
+eachEngine("metadata of a fan-out over both protocols, one by one and in trains", async (io) => {
+  const receivers = await Promise.all(["127.0.0.1", "::1"].map((hostname) => io.bindUdp({ hostname, ...EVERYTHING })));
+  const sender = await io.bindUdp({ hostname: "::" });
+  const to = receivers.map(({ localAddr }) => localAddr);
+  using into = await io.lease(2 * BYTES);
+  for (const segmentBytes of [undefined, BYTES]) {
+    const lease = await io.lease(segmentBytes === undefined ? BYTES : 2 * BYTES);
+    const options = { trafficClass: 0xb9, hopLimit: 7, segmentBytes };
+    const { accepted, released } = await sender.fanOut(lease, [...to, ...to], options);
+    assertEquals(accepted, 4);
+    await released;
+    for (const receiver of receivers) {
+      for (let i = 0; i < 2 * lease.byteLength / BYTES; i++) {
+        const { bytes, trafficClass, hopLimit } = await receiver.recv(into);
+        assertEquals([bytes, trafficClass, hopLimit], [BYTES, 0xb9, 7]);
+      }
+    }
+  }
+});
+
 eachEngine(
   "an address that is not this host's, or an interface that is not there, is the kernel's to refuse",
   async (io) => {

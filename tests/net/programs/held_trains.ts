@@ -3,6 +3,7 @@
  * arrives in another network namespace. Argument: the engine, or "receive".
  */
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -45,7 +46,8 @@ async function send(engine: EngineName): Promise<void> {
   const next = async () => (await lines.next()).value as string;
   await next();
   const runThere = connectTo(receiver.pid, ["v0", `${HERE}/24`], ["v1", `${THERE}/24`]);
-  // While the other end does not say who it is, the kernel keeps what is sent to it, on the account of the sender.
+  // While the other end does not say who it is, the kernel keeps what is sent to it on the account of the sender, usually for 3 seconds.
+  writeFileSync("/proc/sys/net/ipv4/neigh/v0/mcast_solicit", "60");
   runThere("ip", "link", "set", "v1", "arp", "off");
   receiver.stdin.write("\n");
   const remote = { hostname: THERE, port: Number(await next()) };
