@@ -160,6 +160,16 @@ export class Arena {
     return end;
   }
 
+  /** Runs what the leases are pledged to: it may do with them what the program could before. */
+  redeem<T>(pledged: readonly Lease[], use: () => T): T {
+    for (const lease of pledged) lease.pledges -= 1;
+    try {
+      return use();
+    } finally {
+      for (const lease of pledged) lease.pledges += 1;
+    }
+  }
+
   /** Whether the program still has the claim that it took the lease with, which the next send consumes. */
   unconsumed(lease: Lease): boolean {
     return this.#core.u32[this.#record(lease.slot) + WORD.implicit] !== 0 && this.claimed(lease);

@@ -10,7 +10,7 @@ import { type Destination, Destinations } from "./destinations.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { RingletError } from "./errors.ts";
 import { Lease } from "./lease.ts";
-import { type BatchReceipt, ManySends, type Outgoing } from "./many_sends.ts";
+import { type BatchReceipt, ManySends, type Outgoing, type Use } from "./many_sends.ts";
 import { either } from "./on_abort.ts";
 import type { Receipt } from "./receipt.ts";
 import { checkMetadata, MetadataEncoder, SEND_METADATA, type SendMetadata } from "./send_metadata.ts";
@@ -89,11 +89,15 @@ export class DatagramSends {
     }
   }
 
-  #send(data: SendData | readonly SendData[], options: DatagramOptions): Promise<Receipt> {
+  #send(
+    data: SendData | readonly SendData[],
+    options: DatagramOptions,
+    use: Use = (send) => send(),
+  ): Promise<Receipt> {
     const to = this.#now(options.to);
     if (options.to === undefined || to !== undefined) return this.#sendTo(to, data, options);
     this.#check(data, options);
-    return this.destination(options.to, options).then((to) => this.#sendTo(to, data, options));
+    return this.destination(options.to, options).then((to) => use(() => this.#sendTo(to, data, options)));
   }
 
   /** Refuses what a send would, before anybody waits for an address or for room. */
@@ -216,7 +220,7 @@ export class DatagramSends {
     signal: AbortSignal | undefined,
   ): Outgoing {
     this.#check(data, options);
-    return { data, part: undefined, send: () => this.#send(data, { ...options, to, signal }) };
+    return { data, part: undefined, send: (use) => this.#send(data, { ...options, to, signal }, use) };
   }
 
   /** Where datagrams to an address go; `undefined` for the socket's only peer, and for a name that has to be resolved. */

@@ -30,8 +30,11 @@ export type Outgoing =
   & { readonly data: SendData | readonly SendData[] }
   & (
     | { readonly part: Part; readonly header: Header | undefined }
-    | { readonly part: undefined; readonly send: () => Promise<Receipt> }
+    | { readonly part: undefined; readonly send: (use: Use) => Promise<Receipt> }
   );
+
+/** Runs what uses the leases of the batch, which are pledged to its sends, later than in the call of `send`. */
+export type Use = <T>(send: () => T) => T;
 
 /** Where a lease is in a batch. */
 interface Uses {
@@ -53,38 +56,45 @@ export class ManySends {
   send(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<BatchReceipt> {
     const { sends, hub: { arena, recordWaiters } } = this.#endpoint;
     const uses = [...this.#usesOf(batch)];
-    const repeated = uses.filter(([, { count }]) => count > 1).map(([lease]) => lease);
+    const leasesOf = (uses: readonly (readonly [Lease, Uses])[]) => uses.map(([lease]) => lease);
+    // What goes out several times stays here until it is known what became of each; what goes once, until it has begun.
+    const repeated = leasesOf(uses.filter(([, { count }]) => count > 1));
     const consumed = repeated.filter((lease) => arena.unconsumed(lease));
-    // Until all their sends have begun.
     const endPledge = arena.pledge(repeated);
+    let pledged = repeated;
+    const use: Use = (send) => arena.redeem(pledged, send);
     const many = new Many(this.#endpoint, batch.length, signal);
     let next = 0;
     const begin = (): true | undefined => {
-      for (; next < batch.length; next++) if (!this.#start(many, next, batch[next], signal)) return undefined;
+      for (; next < batch.length; next++) if (!this.#start(many, next, batch[next], use, signal)) return undefined;
       return true;
     };
     let begun: Promise<void> | undefined;
-    if (recordWaiters.size === 0 && begin()) {
-      endPledge();
-    } else {
-      const waiting = uses.filter(([, { count, first }]) => count === 1 && first >= next);
-      const endWait = arena.pledge(waiting.map(([lease]) => lease));
-      begun = sends.awaitRecord(begin, signal).catch((reason) => {
+    if (recordWaiters.size > 0 || !use(begin)) {
+      const waiting = leasesOf(uses.filter(([, { count, first }]) => count === 1 && first >= next));
+      const endWait = arena.pledge(waiting);
+      pledged = [...repeated, ...waiting];
+      begun = sends.awaitRecord(() => use(begin), signal).catch((reason) => {
         for (; next < batch.length; next++) many.fail(next, reason);
       }).then(() => {
-        endPledge();
+        pledged = repeated;
         endWait();
       });
     }
-    const receipt = begun === undefined ? many.receipt : begun.then(() => many.receipt);
-    return consumed.length === 0 ? receipt : receipt.then((receipt) => this.#consume(consumed, batch, receipt));
+    const answered = begun === undefined ? many.receipt : begun.then(() => many.receipt);
+    if (repeated.length === 0) return answered;
+    return answered.then((receipt) => {
+      endPledge();
+      this.#consume(consumed, batch, receipt);
+      return receipt;
+    });
   }
 
   /** Starts one send; `false` when no record is free. */
-  #start(many: Many, i: number, outgoing: Outgoing, signal: AbortSignal | undefined): boolean {
+  #start(many: Many, i: number, outgoing: Outgoing, use: Use, signal: AbortSignal | undefined): boolean {
     try {
       if (outgoing.part === undefined) {
-        many.follow(i, outgoing.send());
+        many.follow(i, outgoing.send(use));
       } else if (this.#turns.busy) {
         const { part: { lease, offset, byteLength }, header } = outgoing;
         many.follow(i, this.#turns.send(lease, header, { offset, byteLength, signal }));
@@ -118,14 +128,13 @@ export class ManySends {
   }
 
   /** The first send of a lease has its own claim. Where that one was refused and gave it back, the others still have consumed it. */
-  #consume(consumed: readonly Lease[], batch: readonly Outgoing[], receipt: BatchReceipt): BatchReceipt {
+  #consume(consumed: readonly Lease[], batch: readonly Outgoing[], receipt: BatchReceipt): void {
     const { arena } = this.#endpoint.hub;
     const taken = (i: number) => receipt.bytes[i] > 0 || !receipt.errors.has(i);
     for (const lease of consumed) {
       const went = batch.some(({ data }, i) => taken(i) && leasesIn(data).includes(lease));
       if (went && arena.unconsumed(lease)) lease.release();
     }
-    return receipt;
   }
 }
 

@@ -3,15 +3,16 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { InternetAddress, Io, Lease, OutgoingDatagram, UdpSocket } from "../../mod.ts";
-import { mismatch } from "../support/bytes.ts";
+import { fillPattern, mismatch } from "../support/bytes.ts";
 import { eachEngine } from "../support/engines.ts";
 import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { assertIds, patterned, withoutChecksums } from "../support/trains.ts";
 import { settled, turns } from "../support/turns.ts";
-import { numbered, udpPair } from "../support/udp.ts";
+import { numbered, numberIn, udpPair } from "../support/udp.ts";
 
 const hostname = "127.0.0.1";
+const SEGMENT_BYTES = 1000;
 /** Sending there needs SO_BROADCAST: EACCES. */
 const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
 
@@ -25,6 +26,19 @@ async function lengthsOf(io: Io, receiver: UdpSocket, count: number): Promise<nu
     lengths.push(bytes);
   }
   return lengths;
+}
+
+/** How often each numbered datagram has come, none of them damaged. */
+async function countsOf(io: Io, receiver: UdpSocket, count: number): Promise<Map<number, number>> {
+  using into = await io.lease(65_536);
+  const counts = new Map<number, number>();
+  for (let i = 0; i < count; i++) {
+    const { bytes } = await receiver.recv(into, { signal: AbortSignal.timeout(5000) });
+    const number = numberIn({ lease: into });
+    assertEquals(into.bytes.subarray(0, bytes), numbered(number, bytes));
+    counts.set(number, (counts.get(number) ?? 0) + 1);
+  }
+  return counts;
 }
 
 eachEngine("many datagrams to many destinations, in order", async (io) => {
@@ -173,6 +187,72 @@ eachEngine("trains, several of them for one lease, and one by one where the kern
   }
 });
 
+for (const maxSends of [2, 100]) {
+  const options = { arenaBytes: 1 << 20, maxSends };
+
+  eachEngine(`leases that go out several times, as several trains and to names; ${maxSends} records`, async (io) => {
+    const { sender, receiver } = await udpPair(io);
+    const to = receiver.localAddr;
+    const named = { ...to, hostname: "localhost" };
+    for (
+      const [destinations, failed] of [
+        [[to, to, to], []],
+        [[named, to, to], []],
+        [[to, named, to], []],
+        [[named, named], []],
+        [[FORBIDDEN, to, named], [0]],
+        [[named, FORBIDDEN], [1]],
+        [[FORBIDDEN, FORBIDDEN], [0, 1]],
+      ] as const
+    ) {
+      for (const bytes of [SEGMENT_BYTES, 70 * SEGMENT_BYTES]) {
+        for (const held of [false, true]) {
+          const lease = await io.lease(bytes);
+          const segments = lease.byteLength / SEGMENT_BYTES;
+          for (let i = 0; i < segments; i++) lease.bytes.set(numbered(i, SEGMENT_BYTES), i * SEGMENT_BYTES);
+          if (held) lease.retain();
+          const sent = sender.fanOut(lease, destinations, { segmentBytes: SEGMENT_BYTES });
+          if (!held) await fails("ERR_LEASE_LENT", () => lease.release());
+          const { accepted, errors, released } = await sent;
+          assertEquals([accepted, [...errors.keys()].sort()], [destinations.length - failed.length, failed]);
+          await released;
+          assertEquals(lease.state, held || accepted === 0 ? "leased" : "free");
+          for (let claims = Number(held) + Number(accepted === 0); claims > 0; claims--) lease.release();
+          assertEquals([lease.state, io.stats().arena.leases], ["free", 0]);
+          const counts = await countsOf(io, receiver, accepted * segments);
+          if (accepted > 0) assertEquals(counts, new Map(Array.from({ length: segments }, (_, i) => [i, accepted])));
+        }
+      }
+    }
+  }, options);
+
+  eachEngine(`leases that wait for their turn in several places of a batch; ${maxSends} records`, async (io) => {
+    const { sender, receiver } = await udpPair(io);
+    const to = receiver.localAddr;
+    const parts = [await patterned(io, 300), await patterned(io, 400)];
+    const lease = await patterned(io, 500);
+    const others: Lease[] = [];
+    for (let each; (each = io.tryLease(20_000)) !== undefined;) others.push(each);
+    const first = sender.send(fillPattern(new Uint8Array(60_000)), { to }); // for which there is no room
+    const sent = sender.sendMany([
+      { data: lease, to },
+      { data: parts, to },
+      { data: lease, to, byteLength: 200 },
+      { data: [lease, parts[0]], to },
+    ]);
+    for (const each of [lease, ...parts]) await fails("ERR_LEASE_LENT", () => sender.send(each, { to }));
+    for (const each of others) each.release();
+    const { accepted, bytes, errors, released } = await sent;
+    assertEquals([accepted, errors.size, ...bytes], [4, 0, 500, 700, 200, 800]);
+    await Promise.all([released, (await first).released]);
+    assertEquals(io.stats().arena.leases, 0);
+    using into = await io.lease(60_000);
+    const lengths = [];
+    for (let i = 0; i < 5; i++) lengths.push((await receiver.recv(into)).bytes);
+    assertEquals(lengths, [60_000, 500, 700, 200, 800]);
+  }, options);
+}
+
 eachEngine("trains that are on their way together when the kernel refuses the first", async (io) => {
   const { sender, receiver } = await udpPair(io);
   withoutChecksums(sender);
@@ -195,13 +275,15 @@ eachEngine("more datagrams than records, and more than may be in flight", async 
   const sender = await io.bindUdp({ hostname, remote: receiver.localAddr, maxInFlightBytes: 50_000 });
   const lease = await patterned(io, 11_000);
   const leases = await Promise.all(Array.from({ length: 50 }, () => patterned(io, 11_001)));
-  const batch = [...Array(60).fill({ data: lease }), ...leases.map((data) => ({ data }))];
+  const parts = await Promise.all([patterned(io, 7000), io.lease(5000)]);
+  fillPattern(parts[1].bytes, 7000);
+  const batch = [...Array(60).fill({ data: lease }), ...leases.map((data) => ({ data })), { data: parts }];
   const { accepted, errors, released } = await sender.sendMany(batch);
   assertLedger(io);
-  assertEquals([accepted, errors.size], [110, 0]);
+  assertEquals([accepted, errors.size], [111, 0]);
   await released;
   assertEquals(io.stats().arena.leases, 0);
-  assertEquals(await lengthsOf(io, receiver, 110), [...Array(60).fill(11_000), ...Array(50).fill(11_001)]);
+  assertEquals(await lengthsOf(io, receiver, 111), [...Array(60).fill(11_000), ...Array(50).fill(11_001), 12_000]);
 }, { maxSends: 8 });
 
 eachEngine("given up: before, while queued, and while waiting for records", async (io) => {
