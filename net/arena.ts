@@ -175,6 +175,11 @@ export class Arena {
     return this.#core.u32[this.#record(lease.slot) + WORD.implicit] !== 0 && this.claimed(lease);
   }
 
+  /** Takes that claim, for sends that were accepted though the first one, which had it, was refused. */
+  consume(lease: Lease): void {
+    if (this.unconsumed(lease) && this.#core.raw.lease_consume(lease.slot, lease.generation) === 1) this.serve();
+  }
+
   /** Refuses what needs `n` further leases, before half of it is done, if there cannot be so many. */
   requireSpare(n: number): void {
     if (n > this.#core.spareLeases) throw tableFull("maxLeases");

@@ -133,7 +133,7 @@ export class ManySends {
     const taken = (i: number) => receipt.bytes[i] > 0 || !receipt.errors.has(i);
     for (const lease of consumed) {
       const went = batch.some(({ data }, i) => taken(i) && leasesIn(data).includes(lease));
-      if (went && arena.unconsumed(lease)) lease.release();
+      if (went) arena.consume(lease);
     }
   }
 }

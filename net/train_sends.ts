@@ -114,7 +114,7 @@ export class TrainSends {
   async #consume(lease: Lease, sends: readonly Promise<Receipt>[]): Promise<void> {
     const results = await Promise.allSettled(sends);
     const refused = results.map((result) => result.status === "rejected" && !result.reason?.bytesAccepted);
-    if (refused[0] && refused.includes(false)) lease[Symbol.dispose]();
+    if (refused[0] && refused.includes(false)) this.#endpoint.hub.arena.consume(lease);
   }
 
   #sendBytes(

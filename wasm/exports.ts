@@ -49,6 +49,8 @@ export interface CoreExports {
   lease_retain(slot: number, generation: number): number;
   /** Ends a hold; 1 if the lease went back to the arena. */
   lease_release(slot: number, generation: number): number;
+  /** Ends the hold that a send would consume; 1 if the lease went back to the arena. */
+  lease_consume(slot: number, generation: number): number;
   /** Lends a lease to a receive. */
   lease_lend(slot: number, generation: number): number;
   /** Ends a receive; 1 if the lease went back to the arena. */

@@ -253,6 +253,33 @@ for (const maxSends of [2, 100]) {
   }, options);
 }
 
+eachEngine(
+  "a hold stays the program's when the first of several trains was given up and others were not",
+  async (io) => {
+    const { sender, receiver } = await udpPair(io);
+    const to = receiver.localAddr;
+    for (const times of [0, 1, 2]) {
+      const lease = (await patterned(io, 65_004)).retain(); // a train of 65 segments, and one of 4 bytes
+      const giveUp = new AbortController();
+      const options = { to, segmentBytes: SEGMENT_BYTES };
+      const sent = times === 0
+        ? sender.send(lease, { ...options, signal: giveUp.signal })
+        : sender.sendMany(Array(times).fill({ data: lease, ...options }), { signal: giveUp.signal });
+      giveUp.abort();
+      const { released } = await sent.catch((error) => {
+        assertEquals(error.bytesAccepted, 4);
+        return error;
+      });
+      await released;
+      assertEquals(lease.state, "leased");
+      await (await sender.send(lease, { to, byteLength: 100 })).released;
+      assertEquals(lease.state, "leased", "the hold is what is left, which no send consumes");
+      lease.release();
+      assertEquals(lease.state, "free");
+    }
+  },
+);
+
 eachEngine("trains that are on their way together when the kernel refuses the first", async (io) => {
   const { sender, receiver } = await udpPair(io);
   withoutChecksums(sender);

@@ -239,6 +239,11 @@ extern "C" fn lease_release(slot: u32, generation: u32) -> i32 {
 }
 
 #[no_mangle]
+extern "C" fn lease_consume(slot: u32, generation: u32) -> i32 {
+    code(core().leases.consume(slot, generation).map(i32::from))
+}
+
+#[no_mangle]
 extern "C" fn lease_lend(slot: u32, generation: u32) -> i32 {
     done(core().leases.lend(slot, generation))
 }

@@ -158,6 +158,16 @@ impl<'a> Leases<'a> {
         Ok(self.settle(slot))
     }
 
+    /// Ends the implicit hold and no other, as an accepted send does. Tells whether the lease went back to the arena.
+    pub fn consume(&mut self, slot: u32, generation: u32) -> Result<bool, Fault> {
+        let lease = self.get(slot, generation)?;
+        if lease.implicit == 0 {
+            return Err(Fault::NotHeld);
+        }
+        lease.implicit = 0;
+        Ok(self.settle(slot))
+    }
+
     /// Lends a lease to a receive. The program keeps its claim.
     pub fn lend(&mut self, slot: u32, generation: u32) -> Result<(), Fault> {
         let lease = self.get(slot, generation)?;

@@ -72,6 +72,20 @@ impl World<'_> {
         assert_eq!(self.real.leases.release(slot, generation), expected, "release");
     }
 
+    pub(super) fn consume(&mut self, a: u32, b: u32) {
+        let (slot, generation) = self.pick_lease(a, b, |lease| lease.implicit);
+        let expected = match self.lease(slot, generation) {
+            Err(fault) => Err(fault),
+            Ok(lease) if lease.implicit => {
+                lease.implicit = false;
+                Ok(())
+            }
+            Ok(_) => Err(Fault::NotHeld),
+        };
+        let expected = expected.map(|()| self.settle(slot));
+        assert_eq!(self.real.leases.consume(slot, generation), expected, "consume");
+    }
+
     pub(super) fn retain(&mut self, a: u32, b: u32) {
         let (slot, generation) = self.pick_lease(a, b, Lease::held);
         let expected = match self.lease(slot, generation) {

@@ -229,7 +229,8 @@ impl<'a> World<'a> {
     pub fn step(&mut self, (kind, a, b, c): Op) {
         match kind % 40 {
             0..=3 => self.take(a, b, c),
-            4..=7 => self.release(a, b),
+            4..=6 => self.release(a, b),
+            7 => self.consume(a, b),
             8 => self.retain(a, b),
             9 => self.cut(a, b, c),
             10 => self.lend(a, b),
