@@ -50,6 +50,7 @@ const ELSEWHERE = [
   "tests/net/multicast.test.ts", // groups are older than any kernel here
   "tests/net/off_host.test.ts", // the suite "ends"
   "tests/net/permissions.test.ts", // the runtime's permissions
+  "tests/net/random_batches.test.ts", // seconds of emulation reach little
   "tests/net/random_operations.test.ts", // seconds of emulation reach little; the suite "ids" is random
   "tests/net/send_turns.test.ts", // bookkeeping
   "tests/net/soak_udp.test.ts", // seconds of emulation reach little; the suite "netem" accounts for every datagram
