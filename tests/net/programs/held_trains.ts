@@ -3,7 +3,6 @@
  * arrives in another network namespace. Argument: the engine, or "receive".
  */
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -13,7 +12,7 @@ import { withIo } from "../../support/engines.ts";
 import { getOption } from "../../support/sockopt.ts";
 import { patterned, segmentsOf, type Train } from "../../support/trains.ts";
 import { turns } from "../../support/turns.ts";
-import { connectTo } from "../../support/veth.ts";
+import { connectTo, run } from "../../support/veth.ts";
 
 const SEGMENT_BYTES = 1200;
 /** The first fills the smallest send buffer; the second would fit into one as a single datagram. */
@@ -47,7 +46,7 @@ async function send(engine: EngineName): Promise<void> {
   await next();
   const runThere = connectTo(receiver.pid, ["v0", `${HERE}/24`], ["v1", `${THERE}/24`]);
   // While the other end does not say who it is, the kernel keeps what is sent to it on the account of the sender, usually for 3 seconds.
-  writeFileSync("/proc/sys/net/ipv4/neigh/v0/mcast_solicit", "60");
+  run("ip", "ntable", "change", "name", "arp_cache", "dev", "v0", "mcast_probes", "60");
   runThere("ip", "link", "set", "v1", "arp", "off");
   receiver.stdin.write("\n");
   const remote = { hostname: THERE, port: Number(await next()) };
