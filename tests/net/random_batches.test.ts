@@ -25,6 +25,8 @@ const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
 /** What is longer goes as a train. */
 const MAX_SINGLE_BYTES = 60_000;
 const TRAIN_SEGMENT_BYTES = 1000;
+/** Parts of an array have to be one train, with the smallest segments of any here. */
+const MAX_PARTS_BYTES = 20_000;
 /** So much is on its way at once: the receiver's buffer has room for it, however the kernel counts it. */
 const MAX_BATCH_BYTES = 300_000;
 
@@ -86,6 +88,7 @@ interface Entry {
   readonly leases: readonly Lease[];
 }
 
+/** One run. */
 class Run {
   readonly #io: Io;
   readonly #setting: Setting;
@@ -120,11 +123,11 @@ class Run {
     }
   }
 
+  /** An entry as it was chosen, from the leases that there are. */
   #entry({ data, lease, to, segmentBytes, ecn }: Batch["entries"][number], leases: readonly Lease[]): Entry {
     const first = leases[lease % leases.length];
-    const parts = data === "parts"
-      ? [first, ...leases.filter((each) => each !== first && first.byteLength + each.byteLength <= 20_000).slice(0, 1)]
-      : [first];
+    const fits = (other: Lease) => first !== other && first.byteLength + other.byteLength <= MAX_PARTS_BYTES;
+    const parts = data === "parts" ? [first, ...leases.filter(fits).slice(0, 1)] : [first];
     const bytes = data === "bytes"
       ? fillPattern(new Uint8Array(1 + first.byteLength % 5000), this.#filled++)
       : undefined;
@@ -133,8 +136,7 @@ class Run {
     if (content.length > MAX_SINGLE_BYTES && (segmentBytes ?? own ?? Infinity) > TRAIN_SEGMENT_BYTES) {
       segmentBytes = TRAIN_SEGMENT_BYTES;
     }
-    // Parts of an array have to be one train.
-    const sent = bytes ?? (data === "parts" && content.length <= 20_000 ? parts : first);
+    const sent = bytes ?? (data === "parts" && content.length <= MAX_PARTS_BYTES ? parts : first);
     const address = this.#receiver.localAddr;
     const where: InternetAddress = to === "forbidden"
       ? FORBIDDEN
@@ -149,6 +151,7 @@ class Run {
     };
   }
 
+  /** Sends a batch, and checks what became of its leases. */
   async batch({ leases: wanted, entries: chosen, fanOut, giveUp, full }: Batch): Promise<void> {
     const leases: Lease[] = [];
     const holds = new Map<Lease, number>();
@@ -215,6 +218,7 @@ class Run {
     return consumed;
   }
 
+  /** Waits for the batches, and compares what arrived with what was accepted. */
   async end(running: readonly Promise<void>[]): Promise<void> {
     const { ending } = this.#setting;
     if (ending !== "drain") {
