@@ -84,6 +84,11 @@ function usual(names: readonly string[]): Entrant[] {
   return names.map((name) => ({ label: name, name, depth: DEPTH, sockets: 1 }));
 }
 
+/** Everybody in `pairs`, once. */
+function namesIn(pairs: readonly Pair[]): string[] {
+  return [...new Set(pairs.flatMap(([ours, peer]) => [ours, peer]))];
+}
+
 function label(transport: string, payloadBytes: number): string {
   return `${transport.toUpperCase()} ${payloadBytes.toLocaleString("en")} B`;
 }
@@ -98,10 +103,13 @@ interface Everybody extends Pick<Contest, "label" | "transport" | "payloadBytes"
   readonly batch?: Target;
   readonly promises?: Target;
   readonly runtimes?: RuntimeTargets;
+  /** There are also those whose trains each say how they are cut. */
+  readonly eachSays?: boolean;
 }
 
 /** Ringlet beside C, each way and each path, and beside the runtimes' sockets. */
-function everybody({ batch, promises, runtimes: targets = {}, ...rest }: Everybody, quick: boolean): Contest {
+function everybody(wanted: Everybody, quick: boolean): Contest {
+  const { batch, promises, runtimes: targets = {}, eachSays = false, ...rest } = wanted;
   const { transport, payloadBytes } = rest;
   const ways = quick ? ["copy", "fixed"] : WAYS;
   const runtimes = quick ? RUNTIMES[transport].slice(0, 1) : RUNTIMES[transport];
@@ -116,9 +124,8 @@ function everybody({ batch, promises, runtimes: targets = {}, ...rest }: Everybo
     pairs.push([ours, runtime, CPU, targets[runtime]?.cpu]);
     pairs.push([promised(ours), runtime, SPEED]);
   }
-  const names = ways.flatMap((way) => [`uring ${way}`, promised(`uring ${way}`), `C ${way}`]);
-  const entrants = usual([...names, ...runtimes]);
-  return { ...rest, payloads: payloadsOf(payloadBytes), entrants, matches: [{ pairs }] };
+  if (eachSays) { for (const way of ways) pairs.push([saying(`uring ${way}`), saying(`C ${way}`), SPEED, batch]); }
+  return { ...rest, payloads: payloadsOf(payloadBytes), entrants: usual(namesIn(pairs)), matches: [{ pairs }] };
 }
 
 /** Datagrams, or writes of a stream. */
@@ -131,15 +138,6 @@ function* throughput(transport: Transport, quick: boolean): Generator<Contest> {
   }
 }
 
-/** A contest of everybody with the pairs of those whose trains say by themselves how they are cut. */
-function alsoSaying(contest: Contest, target: Target): Contest {
-  const names = contest.entrants.map(({ name }) => name);
-  const pairs = WAYS.filter((way) => names.includes(`uring ${way}`))
-    .map((way): Pair => [saying(`uring ${way}`), saying(`C ${way}`), SPEED, target]);
-  const matches = contest.matches.map((match) => ({ ...match, pairs: [...match.pairs, ...pairs] }));
-  return { ...contest, matches, entrants: [...contest.entrants, ...usual(pairs.flatMap(([ours, c]) => [ours, c]))] };
-}
-
 /** Trains of datagrams, which the device takes whole, or the kernel cuts before it. */
 function* trains(quick: boolean): Generator<Contest> {
   const train = {
@@ -148,7 +146,7 @@ function* trains(quick: boolean): Generator<Contest> {
     payloadBytes: SEGMENTS * SEGMENT_BYTES,
     segmentBytes: SEGMENT_BYTES,
   } as const;
-  yield alsoSaying(everybody({ ...train, batch: BATCH, runtimes: TRAINS }, quick), BATCH);
+  yield everybody({ ...train, batch: BATCH, runtimes: TRAINS, eachSays: true }, quick);
   yield everybody({ ...train, label: `${train.label}, cut by the kernel`, unsegmented: true }, quick);
 }
 
@@ -190,13 +188,12 @@ function engines(quick: boolean): Contest {
     ["uring fixed", COPY_ENGINE, SPEED],
     ["C fixed", "C copy", SPEED],
   ];
-  const names = new Set(pairs.flatMap(([ours, peer]) => [ours, peer]));
   return {
     label: label("udp", LARGE_BYTES),
     transport: "udp",
     payloadBytes: LARGE_BYTES,
     payloads: payloadsOf(LARGE_BYTES),
-    entrants: usual([...names].filter((name) => !quick || name !== onDeno)),
+    entrants: usual(namesIn(pairs).filter((name) => !quick || name !== onDeno)),
     matches: [
       { pairs },
       { suffix: ", writing timed", writing: "within", pairs: untargeted(pairs) },

@@ -176,11 +176,12 @@ async function sender(transport: string, path: keyof typeof PATHS, way: Way, job
   const sockets: Socket[] = [];
   const maxInFlightBytes = 2 ** 32 - 1;
   const remote = job.destinations === 1 ? job.to : undefined;
-  const segmentBytes = path === "saying" || job.segmentBytes === 0 ? undefined : job.segmentBytes;
+  // Trains are cut as their socket says, or as each of them does.
+  const [ofSocket, ofSends] = path === "saying" ? [0, job.segmentBytes] : [job.segmentBytes, 0];
   for (let i = 0; i < job.sockets; i++) {
     sockets.push(
       transport === "udp"
-        ? await io.bindUdp({ remote, segmentBytes, maxInFlightBytes })
+        ? await io.bindUdp({ remote, segmentBytes: ofSocket || undefined, maxInFlightBytes })
         : await io.connect({ ...job.to, maxInFlightBytes, noDelay: true }),
     );
   }
@@ -188,14 +189,7 @@ async function sender(transport: string, path: keyof typeof PATHS, way: Way, job
   for (let i = 0; job.destinations > 1 && i < job.destinations; i++) {
     destinations.push(await (sockets[0] as UdpSocket).destination({ ...job.to, port: job.to.port + i }));
   }
-  const bench = new Bench(
-    io,
-    sockets,
-    path === "saying" ? job : { ...job, segmentBytes: 0 },
-    transport === "tcp",
-    way,
-    destinations,
-  );
+  const bench = new Bench(io, sockets, { ...job, segmentBytes: ofSends }, transport === "tcp", way, destinations);
   return { payload: (i) => bench.leases[i].bytes, send: PATHS[path](bench), close: () => bench.close() };
 }
 

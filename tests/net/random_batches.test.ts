@@ -13,6 +13,7 @@ import { assertAllReturned, assertLedger } from "../support/ledger.ts";
 import { testIf } from "../support/skip.ts";
 import { assertIds, withoutChecksums } from "../support/trains.ts";
 import { turns } from "../support/turns.ts";
+import { FORBIDDEN } from "../support/udp.ts";
 
 const SEED = Number(process.env.RINGLET_BATCHES_SEED ?? Date.now() % 2 ** 31);
 const SECONDS = Number(process.env.RINGLET_BATCHES_SECONDS ?? 2);
@@ -20,8 +21,6 @@ const SECONDS = Number(process.env.RINGLET_BATCHES_SECONDS ?? 2);
 const HANG_MS = 20_000;
 
 const hostname = "127.0.0.1";
-/** Sending there needs SO_BROADCAST: EACCES. */
-const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
 /** What is longer goes as a train. */
 const MAX_SINGLE_BYTES = 60_000;
 const TRAIN_SEGMENT_BYTES = 1000;

@@ -9,12 +9,10 @@ import { fails, rejectsWith } from "../support/failures.ts";
 import { assertLedger } from "../support/ledger.ts";
 import { assertIds, patterned, withoutChecksums } from "../support/trains.ts";
 import { settled, turns } from "../support/turns.ts";
-import { numbered, numberIn, udpPair } from "../support/udp.ts";
+import { FORBIDDEN, numbered, numberIn, udpPair } from "../support/udp.ts";
 
 const hostname = "127.0.0.1";
 const SEGMENT_BYTES = 1000;
-/** Sending there needs SO_BROADCAST: EACCES. */
-const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
 
 /** The lengths of the datagrams that have come, each with the pattern's first bytes. */
 async function lengthsOf(io: Io, receiver: UdpSocket, count: number): Promise<number[]> {

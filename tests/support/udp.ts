@@ -6,6 +6,9 @@ import { openSystem } from "../../ffi/system.ts";
 import { C } from "../../ffi/abi.ts";
 import { fillPattern } from "./bytes.ts";
 
+/** Sending there needs SO_BROADCAST: EACCES. */
+export const FORBIDDEN = { hostname: "255.255.255.255", port: 9 };
+
 /** So many leases of `byteLength`. */
 export function leases(io: Io, count: number, byteLength: number): Promise<Lease[]> {
   return Promise.all(Array.from({ length: count }, () => io.lease(byteLength)));

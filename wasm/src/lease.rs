@@ -148,13 +148,10 @@ impl<'a> Leases<'a> {
     /// Ends one explicit hold, or else the implicit one. Tells whether the lease went back to the arena.
     pub fn release(&mut self, slot: u32, generation: u32) -> Result<bool, Fault> {
         let lease = self.get(slot, generation)?;
-        if lease.holds != 0 {
-            lease.holds -= 1;
-        } else if lease.implicit != 0 {
-            lease.implicit = 0;
-        } else {
-            return Err(Fault::NotHeld);
+        if lease.holds == 0 {
+            return self.consume(slot, generation);
         }
+        lease.holds -= 1;
         Ok(self.settle(slot))
     }
 

@@ -56,32 +56,20 @@ impl World<'_> {
     }
 
     pub(super) fn release_one(&mut self, slot: u32, generation: u32) {
-        let expected = match self.lease(slot, generation) {
-            Err(fault) => Err(fault),
-            Ok(lease) if lease.holds > 0 => {
-                lease.holds -= 1;
-                Ok(())
+        let expected = self.lease(slot, generation).and_then(|lease| {
+            if lease.holds == 0 {
+                return lease.consume();
             }
-            Ok(lease) if lease.implicit => {
-                lease.implicit = false;
-                Ok(())
-            }
-            Ok(_) => Err(Fault::NotHeld),
-        };
+            lease.holds -= 1;
+            Ok(())
+        });
         let expected = expected.map(|()| self.settle(slot));
         assert_eq!(self.real.leases.release(slot, generation), expected, "release");
     }
 
     pub(super) fn consume(&mut self, a: u32, b: u32) {
         let (slot, generation) = self.pick_lease(a, b, |lease| lease.implicit);
-        let expected = match self.lease(slot, generation) {
-            Err(fault) => Err(fault),
-            Ok(lease) if lease.implicit => {
-                lease.implicit = false;
-                Ok(())
-            }
-            Ok(_) => Err(Fault::NotHeld),
-        };
+        let expected = self.lease(slot, generation).and_then(Lease::consume);
         let expected = expected.map(|()| self.settle(slot));
         assert_eq!(self.real.leases.consume(slot, generation), expected, "consume");
     }

@@ -41,6 +41,14 @@ impl Lease {
     fn held(&self) -> bool {
         self.implicit || self.holds > 0
     }
+
+    fn consume(&mut self) -> Result<(), Fault> {
+        if !self.implicit {
+            return Err(Fault::NotHeld);
+        }
+        self.implicit = false;
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
